@@ -1,0 +1,211 @@
+//! Ids that route themselves.
+//!
+//! A room's or order's id carries its campaign's tag, so a request finds its Redis hash slot without a look-up:
+//! `room_` + 8 (campaign) + 16 (chance), `ord_` + 8 + 16. All are at most 32 characters of `[0-9A-Za-z_]`, so an order id serves as
+//! a WeChat Pay `out_trade_no`. Sixteen base62 characters are 95 random bits: nobody guesses one.
+//! Inside Redis, where the campaign is in the key, only the last 16 characters are kept ("hot" form).
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::RngExt;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TAG: usize = 8;
+const CHANCE: usize = 16;
+
+/// Text that is not an id of the wanted kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this kind")]
+pub struct NotAnId;
+
+/// `N` ASCII letters and digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Base62<const N: usize>([u8; N]);
+
+impl<const N: usize> Base62<N> {
+    fn random(rng: &mut impl rand::Rng) -> Self {
+        Self(std::array::from_fn(|_| BASE62.get(rng.random_range(0..BASE62.len())).copied().unwrap_or(b'0')))
+    }
+
+    fn parse(text: &str) -> Result<Self, NotAnId> {
+        let bytes: [u8; N] = text.as_bytes().try_into().map_err(|_not_n_long| NotAnId)?;
+        if bytes.iter().all(u8::is_ascii_alphanumeric) { Ok(Self(bytes)) } else { Err(NotAnId) }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The id of a campaign: `cmp_` and its 8-character tag, which is the Redis hash tag of all its keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CampaignId(Base62<TAG>);
+
+/// The id of a shopper: `usr_` and 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Base62<CHANCE>);
+
+/// The id of a device, as its token names it: 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(Base62<CHANCE>);
+
+/// The id of a room: `room_`, its campaign's tag and 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomId(Base62<TAG>, Base62<CHANCE>);
+
+/// The id of an order: `ord_`, its campaign's tag and 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(Base62<TAG>, Base62<CHANCE>);
+
+macro_rules! plain_id {
+    ($name:ident, $prefix:literal) => {
+        impl $name {
+            /// A new one.
+            pub fn random(rng: &mut impl rand::Rng) -> Self {
+                Self(Base62::random(rng))
+            }
+
+            /// The part after the prefix, as Redis keeps it.
+            #[must_use]
+            pub fn hot(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// The id from the form Redis keeps.
+            ///
+            /// # Errors
+            /// When the text has another length or alphabet.
+            pub fn from_hot(hot: &str) -> Result<Self, NotAnId> {
+                Base62::parse(hot).map(Self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                Self::from_hot(text.strip_prefix($prefix).ok_or(NotAnId)?)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.hot())
+            }
+        }
+        text_id!($name, $prefix);
+    };
+}
+
+macro_rules! campaign_bound_id {
+    ($name:ident, $prefix:literal) => {
+        impl $name {
+            /// A new one in `campaign`.
+            pub fn random(campaign: CampaignId, rng: &mut impl rand::Rng) -> Self {
+                Self(campaign.0, Base62::random(rng))
+            }
+
+            /// The campaign it belongs to.
+            #[must_use]
+            pub const fn campaign(&self) -> CampaignId {
+                CampaignId(self.0)
+            }
+
+            /// The part after prefix and tag, as Redis keeps it.
+            #[must_use]
+            pub fn hot(&self) -> &str {
+                self.1.as_str()
+            }
+
+            /// The id from its campaign and the form Redis keeps.
+            ///
+            /// # Errors
+            /// When the text has another length or alphabet.
+            pub fn from_hot(campaign: CampaignId, hot: &str) -> Result<Self, NotAnId> {
+                Ok(Self(campaign.0, Base62::parse(hot)?))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let rest = text.strip_prefix($prefix).ok_or(NotAnId)?;
+                let (tag, chance) = rest.split_at_checked(TAG).ok_or(NotAnId)?;
+                Ok(Self(Base62::parse(tag)?, Base62::parse(chance)?))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}{}", $prefix, self.0.as_str(), self.hot())
+            }
+        }
+        text_id!($name, $prefix);
+    };
+}
+
+/// What every id does as text: JSON, debug output, OpenAPI.
+macro_rules! text_id {
+    ($name:ident, $prefix:literal) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(D::Error::custom)
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .pattern(Some(concat!("^", $prefix, "[0-9A-Za-z]+$")))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+plain_id!(CampaignId, "cmp_");
+plain_id!(UserId, "usr_");
+plain_id!(DeviceId, "");
+campaign_bound_id!(RoomId, "room_");
+campaign_bound_id!(OrderId, "ord_");
+
+#[cfg(test)]
+mod tests {
+    use super::{CampaignId, NotAnId, OrderId, RoomId, UserId};
+
+    #[test]
+    fn ids_read_back_route_themselves_and_fit_a_trade_number() {
+        let mut rng = rand::rng();
+        let campaign = CampaignId::random(&mut rng);
+        let order = OrderId::random(campaign, &mut rng);
+        assert_eq!(order.to_string().parse(), Ok(order));
+        assert_eq!(order.campaign(), campaign);
+        assert_eq!(OrderId::from_hot(campaign, order.hot()), Ok(order));
+        assert!(order.to_string().len() <= 32);
+        assert!(RoomId::random(campaign, &mut rng).to_string().len() <= 32);
+    }
+
+    #[test]
+    fn other_text_is_refused() {
+        assert_eq!("ord_short".parse::<OrderId>(), Err(NotAnId));
+        assert_eq!("usr_0123456789abcde}".parse::<UserId>(), Err(NotAnId));
+        assert_eq!("room_1234567é0123456789abcdef".parse::<RoomId>(), Err(NotAnId));
+    }
+}
