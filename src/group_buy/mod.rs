@@ -1,1 +1,3 @@
-//! (to be written)
+//! Group-buy: rooms that fill (拼团).
+
+pub mod view;

@@ -1,1 +1,3 @@
-//! (to be written)
+//! Orders: their life is decided by the domain that placed them; this is what all have.
+
+pub mod view;
