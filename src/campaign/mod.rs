@@ -11,8 +11,10 @@
 
 pub mod check;
 pub mod demo;
+pub mod http;
 pub mod model;
 pub mod patch;
 pub mod read;
+pub mod records;
 pub mod view;
 pub mod wording;

@@ -26,7 +26,7 @@ pub enum PatchError {
 /// not harmless to shoppers, and `ends_at` to an earlier time.
 pub fn patch(old: &Definition, patch: &Value, published: bool) -> Result<Definition, PatchError> {
     let Value::Object(changes) = patch else {
-        return Err(PatchError::Invalid(vec![Fault { field: "body".into(), message: "must be an object".into() }]));
+        return Err(PatchError::Invalid(vec![Fault { field: String::new(), message: "must be an object".into() }]));
     };
     let before = as_object(old);
     if changes.get("kind").is_some_and(|kind| before.get("kind") != Some(kind)) {

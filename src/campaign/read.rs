@@ -23,7 +23,7 @@ const MAX_FAULTS: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(example = json!({"field": "items[0].tiers[0].size", "message": "must be from 2 to 200"}))]
 pub struct Fault {
-    /// The place, such as `items[0].tiers[0].size`; `body` for the whole.
+    /// The place, such as `items[0].tiers[0].size`; empty for the body as a whole.
     pub field: String,
     /// What would be right there.
     pub message: String,
@@ -46,7 +46,7 @@ impl Reader {
         let read = read(&mut reader, value);
         match read {
             Some(read) if reader.faults.is_empty() => Ok(read),
-            Some(_) | None if reader.faults.is_empty() => Err(vec![Fault { field: "body".into(), message: "cannot be read".into() }]),
+            Some(_) | None if reader.faults.is_empty() => Err(vec![Fault { field: String::new(), message: "cannot be read".into() }]),
             Some(_) | None => Err(reader.faults),
         }
     }
@@ -54,8 +54,7 @@ impl Reader {
     /// Notes a fault at the present place.
     pub fn fault<T>(&mut self, message: impl Into<String>) -> Option<T> {
         if self.faults.len() < MAX_FAULTS {
-            let field = if self.place.is_empty() { "body".to_owned() } else { self.place.clone() };
-            self.faults.push(Fault { field, message: message.into() });
+            self.faults.push(Fault { field: self.place.clone(), message: message.into() });
         }
         None
     }
