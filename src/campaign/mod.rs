@@ -1,1 +1,4 @@
-//! (to be written)
+//! Campaigns.
+
+pub mod ops;
+pub mod rules;
