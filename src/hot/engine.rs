@@ -323,8 +323,8 @@ fn found(value: Value) -> Option<Found> {
 /// What Redis holds of a campaign when recovery claims it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// Another recovery is ahead.
-    Lost,
+    /// Redis knows this epoch already: another recovery is ahead, or SQL was rolled back.
+    Lost(i64),
     /// No state at all.
     Empty,
     /// State up to a sequence, with the log's hash there.
@@ -354,7 +354,8 @@ impl Engine {
             (Some(b"claimed"), Some(Value::Int(seq)), Some(hash)) => {
                 Ok(Claimed::Holds { seq, hash: String::from_utf8_lossy(&hash).into_owned() })
             }
-            _ => Ok(Claimed::Lost),
+            (Some(b"lost"), Some(Value::Int(ahead)), _) => Ok(Claimed::Lost(ahead)),
+            _ => Err(CallError::Failed("a claim's reply cannot be read".into())),
         }
     }
 
