@@ -74,7 +74,9 @@ end
 
 --- A payment that buys nothing goes straight back.
 local function send_back(id, order, op, reason)
-  orders.refund(id, order, op.amount, op.transaction, reason)
+  if op.amount > 0 then
+    orders.refund(id, order, op.amount, op.transaction, reason)
+  end
   log.emit("order.payment_returned", { order = id, transaction = op.transaction, reason = reason })
   state.put("orders", id, order)
 end

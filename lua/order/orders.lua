@@ -73,10 +73,13 @@ end
 
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
-  order.state, order.reason = "refund_due", reason
+  local amount = kept(order)
+  order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, { orders = -1 })
-  orders.refund(id, order, kept(order), order.settled, reason)
+  if amount > 0 then
+    orders.refund(id, order, amount, order.settled, reason)
+  end
   state.put("orders", id, order)
 end
 

@@ -1,4 +1,5 @@
 //! Campaigns.
 
 pub mod ops;
+pub mod projection;
 pub mod rules;

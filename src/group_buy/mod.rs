@@ -17,6 +17,7 @@ use std::sync::LazyLock;
 use crate::hot::Program;
 
 pub mod ops;
+pub mod projection;
 pub mod row;
 
 /// The tables of a group-buy campaign.

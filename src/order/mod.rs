@@ -12,4 +12,5 @@
 //! While an order is `closing` its seat and units stay reserved, for "not paid yet" does not mean "cannot be paid any more".
 
 pub mod ops;
+pub mod projection;
 pub mod row;

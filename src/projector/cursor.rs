@@ -53,7 +53,14 @@ impl Cursor {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn turn(&self, store: &Store, campaign: CampaignId, epoch: i64, state: &str, now: UnixMs) -> Result<Option<Self>, StoreError> {
+    pub async fn turn(
+        &self,
+        store: &Store,
+        campaign: CampaignId,
+        epoch: i64,
+        state: &str,
+        now: UnixMs,
+    ) -> Result<Option<Self>, StoreError> {
         const TURN: &str = "UPDATE cursors SET epoch = $1, state = $2, updated_at = $3 \
                             WHERE campaign_id = $4 AND epoch = $5 AND seq = $6 AND hash = $7 AND state = $8 AND updated_at = $9";
         let turned =

@@ -34,13 +34,8 @@ struct Keeper {
 
 /// Runs until `stop` says so; then projects what is left, for as long as that succeeds.
 pub async fn run(projector: Arc<Projector>, mut news: mpsc::UnboundedReceiver<News>, mut stop: watch::Receiver<bool>) {
-    let mut keeper = Keeper {
-        projector,
-        cursors: BTreeMap::new(),
-        dirty: BTreeSet::new(),
-        recovering: BTreeSet::new(),
-        recoveries: JoinSet::new(),
-    };
+    let mut keeper =
+        Keeper { projector, cursors: BTreeMap::new(), dirty: BTreeSet::new(), recovering: BTreeSet::new(), recoveries: JoinSet::new() };
     let mut poll = tokio::time::interval(POLL);
     let mut discover = tokio::time::interval(DISCOVER);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -107,7 +102,9 @@ impl Keeper {
                 }
                 self.dirty.insert(campaign);
             }
-            Ok(Outcome::Frozen) => tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`"),
+            Ok(Outcome::Frozen) => {
+                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`")
+            }
             Ok(Outcome::Gone) => {}
             Err(error) => {
                 tracing::warn!(%campaign, %error, "recovery will be tried again");

@@ -222,8 +222,7 @@ impl Projector {
     /// # Errors
     /// Those of the database; an entry that does not read contradicts.
     pub(crate) async fn entries_after(&self, campaign: CampaignId, seq: i64) -> Result<Vec<Entry>, Halt> {
-        const PAGE_OF: &str =
-            "SELECT hash, body FROM log_entries WHERE campaign_id = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3";
+        const PAGE_OF: &str = "SELECT hash, body FROM log_entries WHERE campaign_id = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3";
         let rows = fetch_all!(&self.store, (String, Vec<u8>), PAGE_OF, campaign, seq, PAGE)?;
         rows.into_iter().map(|(hash, body)| Entry::read(hash, body).map_err(|damage| Halt::Contradiction(damage.to_string()))).collect()
     }
@@ -274,7 +273,14 @@ impl Projector {
         Ok(fetch_all!(&self.store, (i64,), AT, campaign, seq)?.first().map_or(0, |(at,)| *at))
     }
 
-    async fn write_down(&self, campaign: CampaignId, cursor: &Cursor, reason: &str, count: Option<i64>, lost: Vec<Lost>) -> Result<(), StoreError> {
+    async fn write_down(
+        &self,
+        campaign: CampaignId,
+        cursor: &Cursor,
+        reason: &str,
+        count: Option<i64>,
+        lost: Vec<Lost>,
+    ) -> Result<(), StoreError> {
         const EPOCH: &str = "INSERT INTO epochs (campaign_id, epoch, from_seq, reason, lost_ops, at) VALUES ($1, $2, $3, $4, $5, $6) \
                              ON CONFLICT (campaign_id, epoch) DO NOTHING";
         const OP: &str = "INSERT INTO lost_ops (campaign_id, epoch, seq, op, order_id, user_id) VALUES ($1, $2, $3, $4, $5, $6) \
