@@ -1,0 +1,151 @@
+//! Who is calling, as extractors: shopper's session, device, share link, operator.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::code::Code;
+use crate::identity::{Device, Session};
+use crate::operator::{Key, Role, keys};
+
+/// WeChat's `scene` holds no more, and no share token of ours is longer.
+const LONGEST_SHARE_TOKEN: usize = 32;
+
+/// The session, where there is a valid one. Any other `Authorization` counts as none: what needs no session is for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct MaybeSession(pub Option<Session>);
+
+/// The token of `X-Share-Token`, if it looks like one. It attributes and never authorises, so a wrong one refuses nothing.
+#[derive(Clone, Debug)]
+pub struct ShareToken(pub Option<String>);
+
+/// An operator with at least the role `R`.
+#[derive(Debug)]
+pub struct Operator<R> {
+    /// The key that calls.
+    pub key: Key,
+    role: PhantomData<R>,
+}
+
+/// A role as a type, for [`Operator`].
+pub trait AtLeast {
+    /// The least role that is let in.
+    const ROLE: Role;
+}
+
+macro_rules! roles {
+    ($($name:ident)*) => {$(
+        /// At least this role.
+        #[derive(Debug)]
+        pub struct $name;
+        impl AtLeast for $name {
+            const ROLE: Role = Role::$name;
+        }
+    )*};
+}
+
+roles! { Viewer Editor Finance Admin }
+
+/// The application; there is one in every server we build.
+///
+/// # Errors
+/// 500 where there is none.
+pub fn app(request: &HttpRequest) -> Result<Data<App>, Problem> {
+    request.app_data::<Data<App>>().cloned().ok_or_else(|| Problem::defect(&"the application is missing"))
+}
+
+/// The token after `Bearer`.
+#[must_use]
+pub fn bearer(request: &HttpRequest) -> Option<&str> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The shopper's session.
+///
+/// # Errors
+/// 401 `unauthenticated` when there is none, or it is not ours, over or ended.
+pub fn session(request: &HttpRequest) -> Result<Session, Problem> {
+    let app = app(request)?;
+    let session = bearer(request).and_then(|token| Session::read(&app.secrets, token, app.clock.now()));
+    session.filter(|session| !app.revocations.contains(session)).ok_or_else(|| Code::Unauthenticated.into())
+}
+
+/// The shopper's device.
+///
+/// # Errors
+/// 401 `device_required` without a token, `device_invalid` when it is not ours or over.
+pub fn device(request: &HttpRequest) -> Result<Device, Problem> {
+    let app = app(request)?;
+    let header = request.headers().get("x-device-token").ok_or(Code::DeviceRequired)?;
+    let device = header.to_str().ok().and_then(|token| Device::read(&app.secrets, token, app.clock.now()));
+    device.ok_or_else(|| Code::DeviceInvalid.into())
+}
+
+/// The operator's key.
+///
+/// # Errors
+/// 401 `unauthenticated` when no key, or none of ours, was sent; trouble of the database.
+pub async fn operator_key(app: &App, secret: Option<&str>) -> Result<Key, Problem> {
+    let secret = secret.ok_or(Code::Unauthenticated)?;
+    keys::find(&app.store, secret, app.clock.now()).await?.ok_or_else(|| Code::Unauthenticated.into())
+}
+
+impl FromRequest for Session {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(session(request))
+    }
+}
+
+impl FromRequest for MaybeSession {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(session(request).ok())))
+    }
+}
+
+impl FromRequest for Device {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(device(request))
+    }
+}
+
+impl FromRequest for ShareToken {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = request.headers().get("x-share-token").and_then(|value| value.to_str().ok());
+        let plain = |text: &&str| {
+            (1..=LONGEST_SHARE_TOKEN).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        ready(Ok(Self(text.filter(plain).map(str::to_owned))))
+    }
+}
+
+impl<R: AtLeast> FromRequest for Operator<R> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let (app, secret) = (app(request), bearer(request).map(str::to_owned));
+        Box::pin(async move {
+            let key = operator_key(&*app?, secret.as_deref()).await?;
+            if key.role < R::ROLE {
+                return Err(Problem::new(Code::Forbidden).detail(format!("Needs the role {}", R::ROLE.word())));
+            }
+            Ok(Self { key, role: PhantomData })
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Lists: newest first, `?limit=` and `?cursor=`, an opaque place to go on from.
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use std::future::{Ready, ready};
+
+use super::extract::Query;
+use super::problem::Problem;
+use crate::code::Code;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+/// No id of ours is longer.
+const LONGEST_ID: usize = 64;
+
+/// One page of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct List<T> {
+    /// The items, newest first.
+    pub items: Vec<T>,
+    /// Where the next page begins; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Which page is asked for. An extractor.
+///
+/// In SQL: `WHERE … (created_at, id) < ($n, $m) ORDER BY created_at DESC, id DESC LIMIT $k` with [`Page::before`] and [`Page::fetch`],
+/// then [`Page::list`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    limit: usize,
+    cursor: Option<(i64, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+impl Page {
+    /// The place the page comes before: (unix ms, id).
+    #[must_use]
+    pub fn before(&self) -> (i64, &str) {
+        self.cursor.as_ref().map_or((i64::MAX, ""), |(at, id)| (*at, id))
+    }
+
+    /// How many rows to fetch: one more than shown tells whether there is a next page.
+    #[must_use]
+    pub fn fetch(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or_default().saturating_add(1)
+    }
+
+    /// The page made of the fetched `rows`; `place` is the (unix ms, id) of a row.
+    #[must_use]
+    pub fn list<T>(&self, mut rows: Vec<T>, place: impl Fn(&T) -> (i64, String)) -> List<T> {
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next_cursor = rows.last().filter(|_row| more).map(|row| write_cursor(&place(row)));
+        List { items: rows, next_cursor }
+    }
+
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let Query(asked) = Query::<Asked>::extract_now(request)?;
+        let limit = asked.limit.map_or(Some(DEFAULT_LIMIT), |limit| usize::try_from(limit).ok()).unwrap_or_default();
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Problem::invalid("limit", format!("must be 1 to {MAX_LIMIT}")));
+        }
+        let cursor = asked.cursor.map(|text| read_cursor(&text).ok_or(Code::MalformedRequest)).transpose()?;
+        Ok(Self { limit, cursor })
+    }
+}
+
+impl FromRequest for Page {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::read(request))
+    }
+}
+
+fn write_cursor((at, id): &(i64, String)) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{at}.{id}"))
+}
+
+fn read_cursor(text: &str) -> Option<(i64, String)> {
+    let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (at, id) = plain.split_once('.')?;
+    let fits = !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then_some((at.parse().ok()?, id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::Page;
+
+    fn page(query: &str) -> Result<Page, u16> {
+        Page::read(&TestRequest::with_uri(&format!("/?{query}")).to_http_request()).map_err(|problem| problem.code().status())
+    }
+
+    #[test]
+    fn the_next_page_begins_where_this_one_ends() {
+        let first = page("limit=2").unwrap();
+        assert_eq!((first.before(), first.fetch()), ((i64::MAX, ""), 3));
+        let list = first.list(vec![30, 20, 10], |at| (*at, format!("id_{at}")));
+        assert_eq!(list.items, vec![30, 20]);
+        let next = page(&format!("cursor={}", list.next_cursor.unwrap())).unwrap();
+        assert_eq!((next.before(), next.fetch()), ((20, "id_20"), 51));
+        assert_eq!(next.list(vec![10], |at| (*at, format!("id_{at}"))).next_cursor, None);
+    }
+
+    #[test]
+    fn a_bad_limit_is_422_and_a_bad_cursor_400() {
+        for limit in ["0", "201", "-1", "x", "4294967296"] {
+            assert_eq!(page(&format!("limit={limit}")), Err(422), "{limit}");
+        }
+        for cursor in ["", "!", "AAAA", "MTIz"] {
+            assert_eq!(page(&format!("cursor={cursor}")), Err(400), "{cursor}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What operators changed, and from what to what.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::clock::UnixMs;
+use crate::crypto::random_base62;
+use crate::store::{Store, StoreError, Tx, execute, fetch_all};
+
+/// One change.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Entry {
+    /// `log_` and 16 letters and digits.
+    pub id: String,
+    /// When.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: UnixMs,
+    /// The id of the operator key.
+    pub actor: String,
+    /// What was done, such as `campaign.publish`.
+    pub action: String,
+    /// The id of what it was done to.
+    pub target: String,
+    /// What stood there before.
+    #[schema(value_type = Option<Object>)]
+    pub before: Option<Value>,
+    /// What stands there now.
+    #[schema(value_type = Option<Object>)]
+    pub after: Option<Value>,
+}
+
+/// A change to write down.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// The id of the operator key.
+    pub actor: &'a str,
+    /// What is done, such as `campaign.publish`.
+    pub action: &'a str,
+    /// The id of what it is done to.
+    pub target: &'a str,
+    /// What stood there before.
+    pub before: Option<Value>,
+    /// What stands there now.
+    pub after: Option<Value>,
+}
+
+/// Writes the change down, in the transaction that makes it.
+///
+/// # Errors
+/// When the database does not do it; the transaction must not commit then.
+pub async fn audit(tx: &mut Tx, change: Change<'_>, now: UnixMs) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "INSERT INTO audit_log (id, at, actor, action, target, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        format!("log_{}", random_base62(16)),
+        now.get(),
+        change.actor,
+        change.action,
+        change.target,
+        change.before.map(|value| value.to_string()),
+        change.after.map(|value| value.to_string()),
+    )?;
+    Ok(())
+}
+
+/// A page of the log, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(store: &Store, (before, id): (i64, &str), fetch: i64) -> Result<Vec<Entry>, StoreError> {
+    let rows = fetch_all!(
+        store,
+        (String, i64, String, String, String, Option<String>, Option<String>),
+        "SELECT id, at, actor, action, target, before, after FROM audit_log WHERE (at, id) < ($1, $2) ORDER BY at DESC, id DESC LIMIT $3",
+        before,
+        id,
+        fetch,
+    )?;
+    let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+    let entry = |(id, at, actor, action, target, before, after)| Entry {
+        id,
+        at: UnixMs::new(at),
+        actor,
+        action,
+        target,
+        before: json(before),
+        after: json(after),
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
