@@ -19,6 +19,7 @@ use crate::hot::Program;
 pub mod ops;
 pub mod projection;
 pub mod row;
+pub mod view;
 
 /// The tables of a group-buy campaign.
 pub const TABLES: &[&str] = &["meta", "log", "def", "stock", "rooms", "orders", "users", "devices", "keys", "timers", "joinable"];

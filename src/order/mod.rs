@@ -14,3 +14,4 @@
 pub mod ops;
 pub mod projection;
 pub mod row;
+pub mod view;
