@@ -18,6 +18,9 @@ struct Sample {
     note: Option<String>,
 }
 
+type RequestRow = (OrderId, CampaignId, Fen, UnixMs, Option<String>);
+type NameRow = (UserId, String, UnixMs, Option<UnixMs>);
+
 async fn samples(store: &Store) {
     let sql = "CREATE TABLE samples (id TEXT NOT NULL PRIMARY KEY, n BIGINT NOT NULL CHECK (n >= 0), yes BOOLEAN NOT NULL, \
                maybe BOOLEAN, body BYTEA NOT NULL, note TEXT)";
@@ -61,7 +64,7 @@ fn users(count: u32, name: &str) -> Vec<UserRow> {
         external_id: n.to_string(),
         display_name: format!("{name} \"{n}\" 裂变 \\ '; --"),
         created_at: UnixMs::new(1_795_305_600_123),
-        first_paid_at: (n % 2 == 0).then(|| UnixMs::new(i64::MAX)),
+        first_paid_at: n.is_multiple_of(2).then(|| UnixMs::new(i64::MAX)),
     };
     (0..count).map(user).collect()
 }
@@ -99,9 +102,8 @@ both_databases! {
         let (order, fen, at) = (OrderId::random(campaign, &mut rng), Fen::new(4950), UnixMs::new(1_795_305_600_123));
         let sql = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at) VALUES ($1, $2, 'sandbox', $3, $4)";
         execute!(&db.store, sql, order, campaign, fen, at).unwrap();
-        type Row = (OrderId, CampaignId, Fen, UnixMs, Option<String>);
         let sql = "SELECT order_id, campaign_id, amount_fen, created_at, parameters FROM payment_requests WHERE order_id = $1";
-        assert_eq!(fetch_one!(&db.store, Row, sql, order).unwrap(), (order, campaign, fen, at, None));
+        assert_eq!(fetch_one!(&db.store, RequestRow, sql, order).unwrap(), (order, campaign, fen, at, None));
     }
 
     async fn a_transaction_holds_all_or_nothing(db: &Db) {
@@ -172,9 +174,8 @@ both_databases! {
         assert_eq!(USERS.write(&mut tx, &users(10, "Li")).await.unwrap(), 10);
         assert_eq!(USERS.write::<UserRow>(&mut tx, &[]).await.unwrap(), 0);
         tx.commit().await.unwrap();
-        type Row = (UserId, String, UnixMs, Option<UnixMs>);
         let sql = "SELECT id, display_name, created_at, first_paid_at FROM users ORDER BY id";
-        let read = fetch_all!(&db.store, Row, sql).unwrap();
+        let read = fetch_all!(&db.store, NameRow, sql).unwrap();
         assert_eq!(read.len(), 10_000);
         for (n, ((id, name, created, paid), wrote)) in read.into_iter().zip(rows).enumerate() {
             assert_eq!((id, created, paid), (wrote.id, wrote.created_at, wrote.first_paid_at));
@@ -201,7 +202,7 @@ both_databases! {
             let store = db.store.clone();
             tokio::spawn(async move {
                 let sql = "UPDATE stock SET left_units = left_units - $1, sold = sold + $1 WHERE sku = $2 AND left_units >= $1";
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     return execute!(&store, sql, 1_i64, "a");
                 }
                 let mut tx = store.begin().await?;

@@ -112,9 +112,9 @@ fn binaries() -> PathBuf {
 /// A data folder fresh from `initdb`, made by the first test process that needs it.
 fn template(binaries: &Path) -> PathBuf {
     let version = Command::new(binaries.join("postgres")).arg("--version").output().expect("postgres --version").stdout;
-    let version: String = String::from_utf8_lossy(&version).chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+    let version = String::from_utf8_lossy(&version).split_whitespace().nth(2).unwrap_or("unknown").to_owned();
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let template = kept.join(format!("postgres-{version}-{}", geteuid().as_raw()));
+    let template = kept.join(format!("postgres-{}-{}", version.replace('.', "_"), geteuid().as_raw()));
     let lock = File::create(template.with_extension("lock")).expect("lock file");
     lock.lock().expect("lock");
     if !template.exists() {
