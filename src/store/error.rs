@@ -122,9 +122,9 @@ fn sqlite_verdict(code: i32) -> Verdict {
         PRIMARY_KEY | UNIQUE | ROWID => Verdict::Rejected { unique: true },
         // The low byte is the primary code.
         other => match other & 0xff {
-            5 | 6 | 9 => Verdict::Busy,                       // BUSY, LOCKED, INTERRUPT
+            5 | 6 | 9 => Verdict::Busy,                        // BUSY, LOCKED, INTERRUPT
             7 | 8 | 10 | 13 | 14 | 15 => Verdict::Unavailable, // NOMEM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL
-            18..=20 => Verdict::Rejected { unique: false },   // TOOBIG, CONSTRAINT, MISMATCH
+            18..=20 => Verdict::Rejected { unique: false },    // TOOBIG, CONSTRAINT, MISMATCH
             _ => Verdict::Defect,
         },
     }

@@ -1,0 +1,67 @@
+//! The demo campaigns: three group-buys of small shops, as they would be run for real.
+//!
+//! Times are relative: they start when they are loaded (a moment before) and end thirty days later.
+
+use serde_json::Value;
+
+use super::model::Definition;
+use crate::clock::UnixMs;
+
+/// Definitions without times.
+const CAMPAIGNS: &str = include_str!("../../demo/campaigns.json");
+
+/// Their text, for a test or a tool that wants to send them itself.
+#[must_use]
+pub const fn text() -> &'static str {
+    CAMPAIGNS
+}
+
+/// The demo campaigns as loaded `now`.
+#[must_use]
+pub fn campaigns(now: UnixMs) -> Vec<Definition> {
+    // The file is compiled in and a test reads it: what cannot be read cannot be shipped.
+    let Ok(Value::Array(campaigns)) = serde_json::from_str(CAMPAIGNS) else { return Vec::new() };
+    campaigns.into_iter().filter_map(|campaign| with_times(campaign, now)).collect()
+}
+
+fn with_times(mut campaign: Value, now: UnixMs) -> Option<Definition> {
+    let object = campaign.as_object_mut()?;
+    object.insert("starts_at".into(), now.plus_seconds(-60).rfc3339().into());
+    object.insert("ends_at".into(), now.plus_seconds(30 * 86_400).rfc3339().into());
+    Definition::read(&campaign).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAMPAIGNS, campaigns};
+    use crate::campaign::check::check;
+    use crate::clock::UnixMs;
+
+    #[test]
+    fn the_demo_campaigns_can_be_published_and_their_texts_say_their_figures() {
+        let now = UnixMs::parse("2026-11-22T08:00:00Z").unwrap();
+        let written: Vec<serde_json::Value> = serde_json::from_str(CAMPAIGNS).unwrap();
+        let all = campaigns(now);
+        assert_eq!((written.len(), all.len()), (3, 3));
+        for definition in &all {
+            let report = check(definition, now, &[]);
+            let codes: Vec<_> = report.errors.iter().chain(&report.warnings).map(|finding| finding.code.as_str()).collect();
+            assert_eq!(codes, ["starts_now"], "{}", definition.head.title);
+            let (head, own) = (&definition.head, definition.group_buy().unwrap());
+            for item in &own.items {
+                let tier = &item.tiers[0];
+                for figure in [
+                    item.list_price_fen.to_string(),
+                    tier.price_fen.to_string(),
+                    format!("{}份", item.stock),
+                    format!("{}人", tier.size),
+                    format!("{}小时", own.room_ttl_seconds / 3600),
+                    format!("{}分钟", own.payment_ttl_seconds / 60),
+                    format!("每人最多{}单", own.limits.orders_per_user),
+                ] {
+                    assert!(head.rules_text.contains(&figure), "{figure} in {}", head.title);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The operator's routes for definitions: write, read, change, clone, check. Whoever publishes them is elsewhere.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get, patch, post};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::check::{CheckReport, check};
+use super::model::Definition;
+use super::patch::{self, PatchError};
+use super::read::Fault;
+use super::records::{self, Record, RecordState};
+use crate::app::App;
+use crate::code::Code;
+use crate::http::body::Json;
+use crate::http::caller::{Editor, Operator, Viewer};
+use crate::http::extract::Id;
+use crate::http::idempotency;
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::CampaignId;
+use crate::operator::audit::{Change, audit};
+
+/// A definition with full texts, a hundred items and a thousand overrides stays below this.
+const LARGEST_DEFINITION: usize = 512 * 1024;
+
+/// How often a change is tried again when another operator was faster.
+const ATTEMPTS: usize = 5;
+
+/// A body that is read field by field.
+type Body = Json<Value, LARGEST_DEFINITION>;
+
+/// Write down a new campaign, as a draft.
+#[utoipa::path(tag = "operator", request_body = Definition, security(("operator_key" = [])),
+    responses((status = 201, body = Record), (status = 422, description = "every field that is not valid")))]
+#[post("/operator/v1/campaigns", wrap = "from_fn(idempotency::once)")]
+pub async fn create(app: Data<App>, operator: Operator<Editor>, body: Body) -> Result<HttpResponse, Problem> {
+    let definition = Definition::read(&body.0).map_err(invalid)?;
+    let record = keep_draft(&app, &operator, definition, "campaign.create").await?;
+    Ok(HttpResponse::Created().json(record))
+}
+
+/// All campaigns, newest first.
+#[utoipa::path(tag = "operator", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    security(("operator_key" = [])), responses((status = 200, body = List<Record>)))]
+#[get("/operator/v1/campaigns")]
+pub async fn list(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Result<HttpResponse, Problem> {
+    let (rows, now) = (records::list(&app.store, page.before(), page.fetch()).await?, app.clock.now());
+    let rows = rows.into_iter().map(|record| record.at(now)).collect();
+    Ok(HttpResponse::Ok().json(page.list(rows, |record: &Record| (record.created_at.get(), record.id.to_string()))))
+}
+
+/// One campaign with its definition.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
+    responses((status = 200, body = Record), (status = 404, description = "no such campaign")))]
+#[get("/operator/v1/campaigns/{id}")]
+pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(existing(&app, id.0).await?))
+}
+
+/// Make a draft of the same definition. Its times are taken over: set new ones before publishing.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
+    responses((status = 201, body = Record), (status = 404, description = "no such campaign")))]
+#[post("/operator/v1/campaigns/{id}/clone", wrap = "from_fn(idempotency::once)")]
+pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    let original = existing(&app, id.0).await?;
+    let record = keep_draft(&app, &operator, original.definition, "campaign.clone").await?;
+    Ok(HttpResponse::Created().json(record))
+}
+
+/// What blocks publishing, what one should know, and the worst case in fen.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
+    responses((status = 200, body = CheckReport), (status = 404, description = "no such campaign")))]
+#[post("/operator/v1/campaigns/{id}/check")]
+pub async fn check_campaign(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    let record = existing(&app, id.0).await?;
+    Ok(HttpResponse::Ok().json(report(&app, &record).await?))
+}
+
+/// Change a campaign by a merge patch (RFC 7396). Once published: texts, a later end, listing of rooms and metadata only.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Object, security(("operator_key" = [])),
+    responses((status = 200, body = Record), (status = 409, description = "field_not_editable, campaign_state"),
+        (status = 422, description = "invalid_request, publish_blocked")))]
+#[patch("/operator/v1/campaigns/{id}")]
+pub async fn change(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Body) -> Result<HttpResponse, Problem> {
+    for _attempt in 0..ATTEMPTS {
+        let old = existing(&app, id.0).await?;
+        let new = changed(&app, &old, &body.0)?;
+        if new.definition == old.definition {
+            return Ok(HttpResponse::Ok().json(old));
+        }
+        if keep_change(&app, &operator.key.id, &old, &new).await? {
+            return Ok(HttpResponse::Ok().json(new));
+        }
+    }
+    Err(Problem::new(Code::Overloaded).detail("Others keep changing this campaign"))
+}
+
+/// The report on a campaign as it would be published now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn report(app: &App, record: &Record) -> Result<CheckReport, Problem> {
+    let now = app.clock.now();
+    let others = records::sharing_sku(&app.store, record.id, &record.definition, now).await?;
+    Ok(check(&record.definition, now, &others))
+}
+
+/// A campaign with its state as of now, or 404.
+///
+/// # Errors
+/// 404, or when the database does not answer.
+pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
+    let record = records::find(&app.store, id).await?.ok_or(Code::NotFound)?;
+    Ok(record.at(app.clock.now()))
+}
+
+/// 422 `publish_blocked` with the report's errors and warnings.
+#[must_use]
+pub fn blocked(report: &CheckReport) -> Problem {
+    let problem = Problem::new(Code::PublishBlocked).with("findings", &report.errors).with("warnings", &report.warnings);
+    report.errors.iter().fold(problem, |problem, finding| problem.field(&finding.field, format!("{}: {}", finding.code, finding.message)))
+}
+
+/// 422 `invalid_request` with every fault.
+fn invalid(faults: Vec<Fault>) -> Problem {
+    faults.into_iter().fold(Problem::new(Code::InvalidRequest), |problem, fault| problem.field(fault.field, fault.message))
+}
+
+async fn keep_draft(app: &App, operator: &Operator<Editor>, definition: Definition, action: &str) -> Result<Record, Problem> {
+    let now = app.clock.now();
+    let record = Record::draft(CampaignId::random(&mut rand::rng()), definition, now);
+    let mut tx = app.store.begin().await?;
+    records::insert(&mut tx, &record).await?;
+    let target = record.id.to_string();
+    let change = Change { actor: &operator.key.id, action, target: &target, before: None, after: json(&record) };
+    audit(&mut tx, change, now).await?;
+    tx.commit().await?;
+    Ok(record)
+}
+
+/// The campaign after the patch, not yet kept.
+fn changed(app: &App, old: &Record, patch: &Value) -> Result<Record, Problem> {
+    let published = match old.state {
+        RecordState::Draft => false,
+        RecordState::Scheduled | RecordState::Live | RecordState::Paused => true,
+        RecordState::Ended | RecordState::Archived => return Err(Problem::new(Code::CampaignState).detail("The campaign is over")),
+    };
+    let definition = patch::patch(&old.definition, patch, published).map_err(|error| match error {
+        PatchError::Invalid(faults) => invalid(faults),
+        PatchError::NotEditable(field) => Problem::new(Code::FieldNotEditable).detail(format!("{field} cannot change")).with("field", field),
+    })?;
+    let now = app.clock.now();
+    if published {
+        stays_publishable(&old.definition, &definition, now)?;
+    }
+    Ok(Record { definition, version: old.version.saturating_add(1), updated_at: now, ..old.clone() })
+}
+
+/// What could not be published must not come in by the back door.
+fn stays_publishable(old: &Definition, new: &Definition, now: crate::clock::UnixMs) -> Result<(), Problem> {
+    let before = check(old, now, &[]);
+    let mut after = check(new, now, &[]);
+    after.errors.retain(|finding| !before.errors.contains(finding));
+    if after.errors.is_empty() { Ok(()) } else { Err(blocked(&after)) }
+}
+
+async fn keep_change(app: &App, actor: &str, old: &Record, new: &Record) -> Result<bool, Problem> {
+    let mut tx = app.store.begin().await?;
+    // The state that the clock made of it is not written: SQL has what hot state reported.
+    let stored = Record { state: stored_state(old.state), ..new.clone() };
+    if !records::replace(&mut tx, &stored).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let target = new.id.to_string();
+    let change = Change { actor, action: "campaign.change", target: &target, before: json(old), after: json(new) };
+    audit(&mut tx, change, new.updated_at).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// `scheduled` is `live` whose time has not come.
+const fn stored_state(state: RecordState) -> RecordState {
+    match state {
+        RecordState::Scheduled => RecordState::Live,
+        RecordState::Draft | RecordState::Live | RecordState::Paused | RecordState::Ended | RecordState::Archived => state,
+    }
+}
+
+fn json(value: &impl Serialize) -> Option<Value> {
+    serde_json::to_value(value).ok()
+}

@@ -1,0 +1,94 @@
+//! What a shopper sees of a room. Names are masked before they come here; no user id is in these types.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixMs;
+use crate::id::{CampaignId, OrderId, RoomId};
+use crate::money::Fen;
+
+/// Where a room is in its life. The two ends never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomState {
+    /// Filling.
+    Open,
+    /// Enough members have paid.
+    Formed,
+    /// Its time went by; paid members are refunded.
+    Failed,
+}
+
+/// One seat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MemberView {
+    /// The masked display name.
+    #[schema(example = "张**")]
+    pub name: String,
+    /// Whether this member leads the room.
+    pub leader: bool,
+    /// Whether the seat is paid; else it is held.
+    pub paid: bool,
+}
+
+/// The caller's seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RoomYou {
+    /// The caller's order.
+    pub order_id: OrderId,
+    /// Whether the caller leads.
+    pub leader: bool,
+}
+
+/// A room as a shopper sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RoomView {
+    /// Its id.
+    pub id: RoomId,
+    /// Its campaign.
+    pub campaign_id: CampaignId,
+    /// What is bought in it.
+    #[schema(example = "cherry-1kg")]
+    pub sku: String,
+    /// Where it is in its life.
+    pub state: RoomState,
+    /// Members it needs.
+    #[schema(example = 3)]
+    pub size: i64,
+    /// Seats held or paid.
+    #[schema(example = 2)]
+    pub seats_taken: i64,
+    /// Seats paid.
+    #[schema(example = 1)]
+    pub seats_paid: i64,
+    /// Seats one can still take.
+    #[schema(example = 1)]
+    pub seats_left: i64,
+    /// The leader's masked name.
+    #[schema(example = "张**")]
+    pub leader: String,
+    /// Everyone in it, the leader first.
+    pub members: Vec<MemberView>,
+    /// What each member pays for one unit.
+    pub price_fen: Fen,
+    /// When it must be full.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime, example = "2026-11-23T08:00:00Z")]
+    pub expires_at: UnixMs,
+    /// The caller's seat, with a session and a seat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub you: Option<RoomYou>,
+}
+
+/// Another room to join, beside a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AlternativeRoom {
+    /// The room.
+    pub room_id: RoomId,
+    /// Its free seats.
+    #[schema(example = 1)]
+    pub seats_left: i64,
+    /// Until when.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime, example = "2026-11-23T08:00:00Z")]
+    pub expires_at: UnixMs,
+}

@@ -1,0 +1,268 @@
+//! Routes of share links: make, take back, look up, and the page.
+
+use std::future::Future;
+
+use actix_web::http::header::{ACCEPT, ACCEPT_LANGUAGE, USER_AGENT};
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, delete, get, post};
+use serde::{Deserialize, Serialize};
+
+use super::language::Language;
+use super::links::{self, Link};
+use super::page::{self, CONTENT_SECURITY_POLICY, PageData};
+use super::token::ShareToken;
+use crate::app::App;
+use crate::campaign::view::CampaignView;
+use crate::clock::UnixMs;
+use crate::code::Code;
+use crate::group_buy::view::RoomView;
+use crate::http::body::Json;
+use crate::http::caller;
+use crate::http::extract::Query;
+use crate::http::idempotency;
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, RoomId, UserId};
+use crate::identity::{Device, Session};
+
+/// The longest channel name, in characters.
+const MAX_CHANNEL: usize = 64;
+
+/// Where the page takes its data from; the application provides it from hot state.
+pub trait PageSource {
+    /// A published campaign; `None` for drafts and unknown ones.
+    fn campaign(&self, id: CampaignId) -> impl Future<Output = Result<Option<CampaignView>, Problem>>;
+    /// A room.
+    fn room(&self, id: RoomId) -> impl Future<Output = Result<Option<RoomView>, Problem>>;
+    /// The masked name of a shopper.
+    fn masked_name(&self, id: UserId) -> impl Future<Output = Result<String, Problem>>;
+}
+
+/// What is shared.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewShare {
+    /// The campaign.
+    campaign_id: CampaignId,
+    /// A room of it.
+    target_id: Option<RoomId>,
+    /// Where it is shared, in the client's words; 1 to 64 characters.
+    #[schema(example = "friend_chat")]
+    channel: Option<String>,
+}
+
+/// A link to hand on.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct MadeShare {
+    /// The token, 32 characters of `0-9 A-Z a-z _ -`: fits a mini-program code's `scene`.
+    #[schema(value_type = String, example = "Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
+    token: ShareToken,
+    /// The whole link.
+    #[schema(example = "http://127.0.0.1:8080/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
+    url: String,
+    /// Its path on this server.
+    #[schema(example = "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
+    path: String,
+}
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A group-buy room.
+    Room,
+}
+
+/// What a link leads to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ShareView {
+    /// The campaign.
+    campaign_id: CampaignId,
+    /// A room of it.
+    target_id: Option<RoomId>,
+    /// What `target_id` is.
+    target_kind: Option<TargetKind>,
+    /// Where it was shared.
+    channel: Option<String>,
+    /// The masked name of whoever shared it.
+    #[schema(example = "张**")]
+    sharer: Option<String>,
+    /// When.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime, example = "2026-11-22T08:00:00Z")]
+    created_at: UnixMs,
+    /// The page's path on this server.
+    path: String,
+}
+
+/// Make a link to a campaign or one of its rooms. A visitor who came by a link of the campaign becomes its child in the tree.
+#[utoipa::path(tag = "shares", request_body = NewShare, security(("session" = [], "device" = [])),
+    responses((status = 201, body = MadeShare), (status = 404, description = "no such campaign or room")))]
+#[post("/v1/shares", wrap = "from_fn(idempotency::once)")]
+pub async fn create(
+    app: Data<App>,
+    session: Session,
+    _device: Device,
+    came_by: caller::ShareToken,
+    body: Json<NewShare>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = body.0;
+    if wanted.channel.as_ref().is_some_and(|channel| channel.trim().is_empty() || channel.chars().count() > MAX_CHANNEL) {
+        return Err(Problem::invalid("channel", format!("must be 1 to {MAX_CHANNEL} characters")));
+    }
+    app.campaign(wanted.campaign_id).await?.ok_or(Code::NotFound)?;
+    if let Some(room) = wanted.target_id {
+        if room.campaign() != wanted.campaign_id {
+            return Err(Problem::invalid("target_id", "belongs to another campaign"));
+        }
+        app.room(room).await?.ok_or(Code::NotFound)?;
+    }
+    let link = Link {
+        token: ShareToken::random(&app.secrets),
+        campaign_id: wanted.campaign_id,
+        sharer: Some(session.user_id),
+        target: wanted.target_id,
+        parent: parent(&app, came_by.0.as_deref(), wanted.campaign_id).await?,
+        channel: wanted.channel,
+        created_at: app.clock.now(),
+        revoked_at: None,
+    };
+    links::insert(&app.store, &link).await?;
+    Ok(HttpResponse::Created().json(made(&app, link.token)))
+}
+
+/// Take a link back. A repeat answers the same.
+#[utoipa::path(tag = "shares", params(("token" = String, Path)), security(("session" = [], "device" = [])),
+    responses((status = 204), (status = 403, description = "somebody else's link"), (status = 404, description = "share_invalid")))]
+#[delete("/v1/shares/{token}")]
+pub async fn revoke(app: Data<App>, session: Session, _device: Device, token: Path<String>) -> Result<HttpResponse, Problem> {
+    let link = known(&app, &token).await?;
+    if link.sharer != Some(session.user_id) {
+        return Err(Code::Forbidden.into());
+    }
+    links::revoke(&app.store, link.token, app.clock.now()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// What a link leads to, for a mini-program that was opened by it. Counts as a visit.
+#[utoipa::path(tag = "shares", params(("token" = String, Path)),
+    responses((status = 200, body = ShareView), (status = 404, description = "share_invalid"), (status = 410, description = "share_revoked")))]
+#[get("/v1/shares/{token}")]
+pub async fn read(app: Data<App>, token: Path<String>) -> Result<HttpResponse, Problem> {
+    let link = standing(&app, &token).await?;
+    let view = ShareView {
+        campaign_id: link.campaign_id,
+        target_id: link.target,
+        target_kind: link.target.map(|_room| TargetKind::Room),
+        sharer: sharer(&app, &link).await?,
+        created_at: link.created_at,
+        path: path(link.token),
+        channel: link.channel,
+    };
+    app.visits.count(link.token);
+    Ok(HttpResponse::Ok().json(view))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    lang: Option<String>,
+}
+
+/// The page of a campaign, and of a room of it, for people.
+#[utoipa::path(tag = "shares", params(("token" = String, Path), ("lang" = Option<String>, Query, description = "zh or en")),
+    responses((status = 200, content_type = "text/html", body = String), (status = 404, description = "share_invalid"),
+        (status = 410, description = "share_revoked")))]
+#[get("/s/{token}")]
+pub async fn show(app: Data<App>, request: HttpRequest, token: Path<String>) -> Result<HttpResponse, Problem> {
+    let asked = Query::<Asked>::extract_now(&request).map(|query| query.0).unwrap_or_default();
+    let language = Language::choose(asked.lang.as_deref(), header(&request, &ACCEPT_LANGUAGE));
+    match data(&app, &token).await {
+        Ok(data) => {
+            let jump = page::is_wechat_browser(header(&request, &USER_AGENT).unwrap_or_default());
+            let text = if jump { page::render_jump(&data, language) } else { page::render(&data, language) };
+            Ok(html(&mut HttpResponse::Ok(), text.map_err(|why| Problem::defect(&why))?, language))
+        }
+        Err(problem) if header(&request, &ACCEPT).is_some_and(|accept| accept.contains("text/html")) => {
+            let text = page::render_refusal(problem.code(), language).map_err(|why| Problem::defect(&why))?;
+            Ok(html(&mut HttpResponse::build(problem.status_code()), text, language))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Writes the counted visits; called every [`FLUSH_EVERY`](super::visits::FLUSH_EVERY) and at the end.
+pub async fn flush_visits(app: &App) {
+    let counts = app.visits.take();
+    if counts.is_empty() {
+        return;
+    }
+    if let Err(why) = links::add_visits(&app.store, &counts).await {
+        tracing::warn!(%why, "visits of links are written later");
+        app.visits.put_back(counts);
+    }
+}
+
+/// The answer to somebody who made a link.
+#[must_use]
+pub fn made(app: &App, token: ShareToken) -> MadeShare {
+    let path = path(token);
+    MadeShare { token, url: format!("{}{path}", app.config.public_url), path }
+}
+
+fn path(token: ShareToken) -> String {
+    format!("/s/{token}")
+}
+
+async fn data(app: &App, token: &str) -> Result<PageData, Problem> {
+    let link = standing(app, token).await?;
+    let campaign = app.campaign(link.campaign_id).await?.ok_or(Code::ShareInvalid)?;
+    let room = match link.target {
+        Some(room) => app.room(room).await?,
+        None => None,
+    };
+    let data = PageData { campaign, room, sharer: sharer(app, &link).await? };
+    app.visits.count(link.token);
+    Ok(data)
+}
+
+/// The link of a token, revoked or not.
+async fn known(app: &App, token: &str) -> Result<Link, Problem> {
+    let token = ShareToken::read(&app.secrets, token).ok_or(Code::ShareInvalid)?;
+    Ok(links::find(&app.store, token).await?.ok_or(Code::ShareInvalid)?)
+}
+
+/// The link of a token, unless it was taken back.
+async fn standing(app: &App, token: &str) -> Result<Link, Problem> {
+    let link = known(app, token).await?;
+    if link.revoked_at.is_some() { Err(Code::ShareRevoked.into()) } else { Ok(link) }
+}
+
+async fn sharer(app: &App, link: &Link) -> Result<Option<String>, Problem> {
+    match link.sharer {
+        Some(user) => app.masked_name(user).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The link somebody came by, if it is one of this campaign. A wrong one refuses nothing.
+async fn parent(app: &App, came_by: Option<&str>, campaign: CampaignId) -> Result<Option<ShareToken>, Problem> {
+    let Some(token) = came_by.and_then(|text| ShareToken::read(&app.secrets, text)) else { return Ok(None) };
+    let link = links::find(&app.store, token).await?;
+    Ok(link.filter(|link| link.campaign_id == campaign).map(|link| link.token))
+}
+
+fn header<'r>(request: &'r HttpRequest, name: &actix_web::http::header::HeaderName) -> Option<&'r str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+fn html(response: &mut actix_web::HttpResponseBuilder, text: String, language: Language) -> HttpResponse {
+    response
+        .content_type("text/html; charset=utf-8")
+        .insert_header(("content-security-policy", CONTENT_SECURITY_POLICY.as_str()))
+        .insert_header(("content-language", language.tag()))
+        .insert_header(("x-content-type-options", "nosniff"))
+        .insert_header(("referrer-policy", "no-referrer"))
+        .insert_header(("cache-control", "no-store"))
+        .insert_header(("vary", "Accept, Accept-Language, User-Agent"))
+        .body(text)
+}

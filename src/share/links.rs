@@ -1,0 +1,121 @@
+//! Share links in SQL.
+
+use serde::Serialize;
+
+use super::token::ShareToken;
+use crate::clock::UnixMs;
+use crate::id::{CampaignId, RoomId, UserId};
+use crate::store::{JsonRows, Store, StoreError, execute, fetch_optional};
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its token.
+    pub token: ShareToken,
+    /// The campaign it opens.
+    pub campaign_id: CampaignId,
+    /// Who shared it; `None` for the campaign's own link.
+    pub sharer: Option<UserId>,
+    /// The room it leads to, if any.
+    pub target: Option<RoomId>,
+    /// The link by which the sharer came.
+    pub parent: Option<ShareToken>,
+    /// Where it was shared, in the client's words.
+    pub channel: Option<String>,
+    /// When.
+    pub created_at: UnixMs,
+    /// When it was taken back.
+    pub revoked_at: Option<UnixMs>,
+}
+
+type Row = (String, Option<String>, Option<String>, Option<String>, Option<String>, i64, Option<i64>);
+
+/// Keeps a new link.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn insert(store: &Store, link: &Link) -> Result<(), StoreError> {
+    execute!(
+        store,
+        "INSERT INTO shares (token, campaign_id, sharer_user_id, target_id, parent_token, channel, created_at, visits) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0)",
+        link.token.to_string(),
+        link.campaign_id.to_string(),
+        link.sharer.map(|id| id.to_string()),
+        link.target.map(|id| id.to_string()),
+        link.parent.map(|token| token.to_string()),
+        link.channel.as_deref(),
+        link.created_at.get(),
+    )?;
+    Ok(())
+}
+
+/// The link of a token.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(store: &Store, token: ShareToken) -> Result<Option<Link>, StoreError> {
+    let row = fetch_optional!(
+        store,
+        Row,
+        "SELECT campaign_id, sharer_user_id, target_id, parent_token, channel, created_at, revoked_at FROM shares WHERE token = $1",
+        token.to_string(),
+    )?;
+    Ok(row.and_then(|(campaign_id, sharer, target, parent, channel, created_at, revoked_at)| {
+        Some(Link {
+            token,
+            campaign_id: campaign_id.parse().ok()?,
+            sharer: sharer.and_then(|id| id.parse().ok()),
+            target: target.and_then(|id| id.parse().ok()),
+            parent: parent.and_then(|token| token.parse().ok()),
+            channel,
+            created_at: UnixMs::new(created_at),
+            revoked_at: revoked_at.map(UnixMs::new),
+        })
+    }))
+}
+
+/// The campaign's own link (nobody's share), the oldest if there are several.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn own(store: &Store, campaign: CampaignId) -> Result<Option<ShareToken>, StoreError> {
+    let row = fetch_optional!(
+        store,
+        (String,),
+        "SELECT token FROM shares WHERE campaign_id = $1 AND sharer_user_id IS NULL AND revoked_at IS NULL ORDER BY created_at, token LIMIT 1",
+        campaign.to_string(),
+    )?;
+    Ok(row.and_then(|(token,)| token.parse().ok()))
+}
+
+/// Takes a link back; a repeat changes nothing.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn revoke(store: &Store, token: ShareToken, now: UnixMs) -> Result<(), StoreError> {
+    execute!(store, "UPDATE shares SET revoked_at = $1 WHERE token = $2 AND revoked_at IS NULL", now.get(), token.to_string())?;
+    Ok(())
+}
+
+/// Adds the counted visits of many links in one statement.
+///
+/// # Errors
+/// When the database does not do it; then nothing was added.
+pub async fn add_visits(store: &Store, counts: &[(ShareToken, i64)]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Count {
+        token: ShareToken,
+        visits: i64,
+    }
+    static ADD: JsonRows = JsonRows {
+        sqlite: "UPDATE shares SET visits = shares.visits + (r.value ->> 'visits') FROM json_each($1) AS r \
+                 WHERE shares.token = r.value ->> 'token'",
+        postgres: "UPDATE shares SET visits = shares.visits + r.visits \
+                   FROM json_to_recordset(CAST($1 AS json)) AS r (token TEXT, visits BIGINT) WHERE shares.token = r.token",
+    };
+    let rows: Vec<Count> = counts.iter().map(|(token, visits)| Count { token: *token, visits: *visits }).collect();
+    let mut tx = store.begin().await?;
+    ADD.write(&mut tx, &rows).await?;
+    tx.commit().await
+}
