@@ -26,6 +26,7 @@ CREATE TABLE campaign_versions (
 -- How far the log is in SQL. Moved only by compare-and-set on (epoch, seq, hash), in the transaction that applies what it passes.
 CREATE TABLE cursors (
     campaign_id TEXT   NOT NULL PRIMARY KEY,
+    kind        TEXT   NOT NULL, -- names the Lua program
     epoch       BIGINT NOT NULL CHECK (epoch >= 0),
     seq         BIGINT NOT NULL CHECK (seq >= 0),
     hash        TEXT   NOT NULL,

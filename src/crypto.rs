@@ -48,6 +48,12 @@ pub struct Secrets {
     seal: Option<RandomizedNonceKey>,
 }
 
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
 impl Secrets {
     /// Derives all keys from `secret`.
     #[must_use]

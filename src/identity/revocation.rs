@@ -72,6 +72,14 @@ impl Revocations {
         Ok(())
     }
 
+    /// Deletes the rows of sessions that would be over by now anyway.
+    ///
+    /// # Errors
+    /// When the database does not do it.
+    pub async fn sweep(&self, store: &Store, now: UnixMs) -> Result<u64, StoreError> {
+        execute!(store, "DELETE FROM session_revocations WHERE expires_at <= $1", now.get())
+    }
+
     fn insert(&self, id: SessionId, expires_at: UnixMs) {
         self.ended.write().unwrap_or_else(PoisonError::into_inner).insert(id, expires_at);
     }

@@ -1,0 +1,42 @@
+--- Why a room takes nobody now, or nil.
+local function shut(room, now)
+  if room.state ~= "open" then
+    return "room_closed"
+  elseif now >= room.expires_at then
+    return "room_expired"
+  elseif #room.members >= room.size then
+    return "room_full"
+  end
+  return nil
+end
+
+--- Take one seat in an open room. A repeat by the same shopper is recognised by the seat it already has, even when the room has closed.
+--- An ended campaign lets its open rooms fill; a paused one does not.
+---
+--- @arg   room order user device quantity
+--- @reply joined room order
+--- @reply already_in_room room order
+--- @refuse not_found | campaign_not_live | room_closed, room_expired, room_full (with an alternative) | device_limit_reached
+---         | order_limit_reached | room_limit_reached | unpaid_limit_reached | sold_out
+--- @event order.held
+function ops.join_room(op, now)
+  local room = state.get("rooms", op.room)
+  if not room then
+    return refuse("not_found")
+  end
+  local seat = rooms.seat_of(room, op.user)
+  if seat then
+    return reply("already_in_room", state.raw("rooms", op.room), state.raw("orders", seat))
+  end
+  local closed = shut(room, now)
+  if closed then
+    return refuse(closed, rooms.alternative(room.sku, op.user, now))
+  elseif rules.status().status == "paused" then
+    return refuse("campaign_not_live")
+  end
+  local refusal = seats.barred(op, "joined", room.sku)
+  if refusal then
+    return refuse(refusal)
+  end
+  return reply("joined", seats.take(op, room, 0, now))
+end

@@ -1,0 +1,64 @@
+--- The first tier of a SKU, or nil when the campaign does not sell it.
+local function offer(sku)
+  local item = rules.get() and rules.get().items[sku]
+  return item and item.tiers[1], item
+end
+
+--- What every seat must pass besides its room: device, allowance, units. Answers a refusal word or nil.
+local function barred(op, kind, sku)
+  local most = rules.get().limits
+  if not limits.device_allows(op.user, op.device, most.users_per_device) then
+    return "device_limit_reached"
+  elseif op.quantity > most.quantity_per_order then
+    return "order_limit_reached"
+  end
+  local limit = rooms.over_limit(op.user, kind)
+  if limit then
+    return limit
+  elseif limits.of(op.user).unpaid >= most.unpaid_per_user then
+    return "unpaid_limit_reached"
+  elseif not stock.has(sku, op.quantity) then
+    return "sold_out"
+  end
+  return nil
+end
+
+--- Seats a new order and answers the packed rows of room and order.
+local function take_seat(op, room, opener, now)
+  local order = {
+    sku = room.sku, quantity = op.quantity, user = op.user, device = op.device, room = op.room,
+    unit = room.price, amount = room.price * op.quantity, opener = opener,
+  }
+  local order_row = orders.place(op.order, order, now, rules.get().payment_ttl)
+  return rooms.seat(op.room, room, op.order, order, now), order_row
+end
+
+seats = { barred = barred, take = take_seat }
+
+--- Open a room and take its first seat; the opener leads. A repeat is recognised by its Idempotency-Key, or by the room id when
+--- the caller sends the very same op again after an unknown outcome.
+---
+--- @arg   room order user device sku quantity
+--- @reply opened room order
+--- @refuse not_found | campaign_not_live | campaign_ended | device_limit_reached | order_limit_reached | room_limit_reached
+---         | unpaid_limit_reached | sold_out
+--- @event order.held, group_buy.room_opened
+function ops.open_room(op, now)
+  if state.raw("rooms", op.room) then
+    return reply("opened", state.raw("rooms", op.room), state.raw("orders", op.order))
+  end
+  local tier = offer(op.sku)
+  local refusal = not tier and "not_found" or rules.closed(now) or barred(op, "opened", op.sku)
+  if refusal then
+    return refuse(refusal)
+  end
+  local definition = rules.get()
+  local room = {
+    state = "open", sku = op.sku, size = tier.size, price = tier.price, leader = op.order, opened_at = now, closed_at = 0,
+    expires_at = math.min(now + definition.room_ttl, definition.ends_at), version = definition.version, members = {},
+  }
+  rules.count("rooms_open", 1)
+  timers.at("room", op.room, room.expires_at)
+  log.emit("group_buy.room_opened", { room = op.room })
+  return reply("opened", take_seat(op, room, 1, now))
+end

@@ -1,0 +1,108 @@
+--- The life of an order, whatever it buys:
+---
+---     held ── paid ── confirmed ── fulfilled
+---      │        └─ refund_due ── refunded
+---      └─ closing ── released          (a late payment: seated again, or refund_due)
+---
+--- What an order means to the thing it buys is the program's own: `program.paid`, `program.released`, `program.seat_again`.
+
+program = {} -- paid(id, order, now) · released(id, order, now) · seat_again(id, order, now) -> whether it was possible
+
+orders = {}
+
+local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
+
+--- Writes a new order with its hold. The units must be left, the limits kept.
+function orders.place(id, order, now, payment_ttl)
+  order.state, order.reason, order.version = "held", "", rules.version()
+  order.created_at, order.pay_by, order.paid_at, order.asked = now, now + payment_ttl, 0, 0
+  order.paid, order.refunded, order.settled, order.transactions, order.refunds = 0, 0, "", {}, {}
+  stock.hold(order.sku, order.quantity)
+  limits.count(order.user, { orders = 1, unpaid = 1 })
+  limits.meet_device(order.user, order.device)
+  timers.at("hold", id, order.pay_by)
+  log.emit("order.held", { order = id })
+  return state.put("orders", id, order)
+end
+
+--- Gives up an unpaid order: seat, units and allowance are free again.
+function orders.release(id, order, now, reason)
+  order.state, order.reason = "released", reason
+  timers.cancel("hold", id)
+  timers.cancel("close", id)
+  stock.release(order.sku, order.quantity)
+  limits.count(order.user, { orders = -1, unpaid = -1 })
+  log.emit("order.released", { order = id, reason = reason })
+  state.put("orders", id, order)
+  program.released(id, order, now)
+end
+
+--- The provider is asked to close the payment; until it answers, seat and units stay reserved, for the shopper may be paying.
+function orders.close(id, order, now, reason)
+  order.state, order.reason = "closing", reason
+  timers.cancel("hold", id)
+  timers.at("close", id, now + CLOSING_PATIENCE)
+  log.emit("order.closing", { order = id })
+  state.put("orders", id, order)
+end
+
+--- Ends a hold: at once if no payment was ever asked for, through the provider otherwise.
+function orders.give_up(id, order, now, reason)
+  if order.asked == 1 then
+    orders.close(id, order, now, reason)
+  else
+    orders.release(id, order, now, reason)
+  end
+end
+
+--- Money goes back: `amount` fen of the payment `transaction`. The number is made here, once, and every retry uses it.
+function orders.refund(id, order, amount, transaction, reason)
+  local number = #order.refunds + 1
+  order.refunds[number] = { amount, 0 }
+  log.emit("order.refund_due", { order = id, number = number, amount = amount, transaction = transaction, reason = reason })
+end
+
+--- What was paid and is neither back nor on its way back.
+local function kept(order)
+  local amount = order.paid
+  for _, refund in ipairs(order.refunds) do
+    amount = amount - refund[1]
+  end
+  return amount
+end
+
+--- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
+function orders.undo(id, order, reason)
+  local amount = kept(order)
+  order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
+  stock.unsell(order.sku, order.quantity)
+  limits.count(order.user, { orders = -1 })
+  if amount > 0 then
+    orders.refund(id, order, amount, order.settled, reason)
+  end
+  state.put("orders", id, order)
+end
+
+--- The order's good is certain.
+function orders.confirm(id)
+  local order = state.get("orders", id)
+  order.state = "confirmed"
+  log.emit("order.confirmed", { order = id })
+  state.put("orders", id, order)
+end
+
+function due.hold(id, now)
+  local order = state.get("orders", id)
+  timers.cancel("hold", id)
+  if order.state == "held" then
+    orders.give_up(id, order, now, "hold_expired")
+  end
+end
+
+function due.close(id, now)
+  local order = state.get("orders", id)
+  timers.cancel("close", id)
+  if order.state == "closing" then
+    orders.release(id, order, now, "close_unanswered")
+  end
+end

@@ -1,0 +1,159 @@
+//! Ops on a campaign as a whole (`lua/campaign/ops.lua`), typed. They must work when things are tight, so they are never refused for load.
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::Rules;
+use crate::code::Code;
+use crate::hot::lane::IdempotencyKey;
+use crate::hot::{Class, Engine, Place, Trouble};
+use crate::id::CampaignId;
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Op<'a> {
+    Publish { definition: &'a Rules, stock: &'a [(String, i64)] },
+    SetStatus { step: Step },
+    AddStock { sku: &'a str, units: i64 },
+    Tick,
+}
+
+/// A change of status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// No new rooms or joins; deadlines and payments go on.
+    Pause,
+    /// The end of a pause.
+    Resume,
+    /// No new rooms; open rooms may fill until their deadline.
+    End,
+}
+
+/// A published campaign's own status; whether it has started or is over by time is for the reader's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// In force.
+    Live,
+    /// Paused by an operator.
+    Paused,
+    /// Over.
+    Ended,
+}
+
+/// Row `status` of table `def`. Fields in the order of `lua/lib/schema.lua`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRow {
+    /// Its status.
+    pub status: Status,
+    /// Version of the definition in force.
+    pub version: i64,
+    /// Rooms open now.
+    pub rooms_open: i64,
+    /// Rooms formed.
+    pub rooms_formed: i64,
+    /// Rooms failed.
+    pub rooms_failed: i64,
+}
+
+/// A row of table `stock`: `put_in = left + held + sold + returned`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockRow {
+    /// Units ever put in.
+    pub put_in: i64,
+    /// Units nobody holds.
+    pub left: i64,
+    /// Units in unpaid orders.
+    pub held: i64,
+    /// Units in paid orders.
+    pub sold: i64,
+    /// Units taken back by the operator.
+    pub returned: i64,
+}
+
+impl StatusRow {
+    /// The field names, for the test that compares them with Lua.
+    pub const FIELDS: &'static [&'static str] = &["status", "version", "rooms_open", "rooms_formed", "rooms_failed"];
+}
+
+impl StockRow {
+    /// The field names, for the test that compares them with Lua.
+    pub const FIELDS: &'static [&'static str] = &["put_in", "left", "held", "sold", "returned"];
+}
+
+/// A decided op on a campaign.
+#[derive(Clone, Debug)]
+pub struct Decided<T> {
+    /// The row after it, or why not.
+    pub decision: Result<T, Code>,
+    /// Where it was decided.
+    pub place: Place,
+    /// Whether an `Idempotency-Key` gave the first answer again.
+    pub replayed: bool,
+}
+
+async fn send<T: serde::de::DeserializeOwned>(
+    engine: &Engine,
+    campaign: CampaignId,
+    op: &Op<'_>,
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided<T>, Trouble> {
+    let answer = engine.submit(campaign, Class::Drain, op, key).await?;
+    let decision = match answer.decision {
+        Ok(_word) => {
+            let packed = answer.payload.first().ok_or_else(|| Trouble::Defect("an answer without its row".into()))?;
+            Ok(rmp_serde::from_slice(packed).map_err(|error| Trouble::Defect(error.to_string()))?)
+        }
+        Err(code) => Err(code),
+    };
+    Ok(Decided { decision, place: answer.place, replayed: answer.replayed })
+}
+
+/// Puts rules in force; `stock` counts at the first version only. Refusal: `campaign_state` when newer rules are in force.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn publish(
+    engine: &Engine,
+    campaign: CampaignId,
+    rules: &Rules,
+    stock: &[(String, i64)],
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided<StatusRow>, Trouble> {
+    send(engine, campaign, &Op::Publish { definition: rules, stock }, key).await
+}
+
+/// Pauses, resumes or ends. Refusal: `campaign_state`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn set_status(
+    engine: &Engine,
+    campaign: CampaignId,
+    step: Step,
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided<StatusRow>, Trouble> {
+    send(engine, campaign, &Op::SetStatus { step }, key).await
+}
+
+/// Adds units, or takes back unreserved ones (negative). Refusals: `campaign_state`, `not_found`, `sold_out`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn add_stock(
+    engine: &Engine,
+    campaign: CampaignId,
+    sku: &str,
+    units: i64,
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided<StockRow>, Trouble> {
+    send(engine, campaign, &Op::AddStock { sku, units }, key).await
+}
+
+/// Lets due timers fire now instead of when the lane wakes.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn tick(engine: &Engine, campaign: CampaignId) -> Result<Place, Trouble> {
+    Ok(engine.submit(campaign, Class::Drain, &Op::Tick, None).await?.place)
+}

@@ -1,0 +1,59 @@
+//! The rules as the Lua programs read them: a published definition, compiled to what decisions need.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Compiled rules. Times in Unix ms, spans in ms, money in fen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Version of the definition.
+    pub version: i64,
+    /// Nothing begins before.
+    pub starts_at: i64,
+    /// Nothing begins after, and no room lives longer.
+    pub ends_at: i64,
+    /// Life of a room.
+    pub room_ttl: i64,
+    /// Life of an unpaid hold.
+    pub payment_ttl: i64,
+    /// Whether rooms are listed for strangers.
+    pub list_rooms: bool,
+    /// Limits per shopper and device.
+    pub limits: Limits,
+    /// What is sold, by SKU.
+    pub items: BTreeMap<String, Item>,
+}
+
+/// Limits per shopper and device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Units in one order.
+    pub quantity_per_order: i64,
+    /// Orders that were not given up or refunded.
+    pub orders_per_user: i64,
+    /// Rooms opened, likewise.
+    pub rooms_opened_per_user: i64,
+    /// Rooms joined, likewise.
+    pub rooms_joined_per_user: i64,
+    /// Holds not yet paid.
+    pub unpaid_per_user: i64,
+    /// Shoppers seen on one device.
+    pub users_per_device: i64,
+}
+
+/// One SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// Sizes rising, prices falling.
+    pub tiers: Vec<Tier>,
+}
+
+/// A room size and its price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// Seats.
+    pub size: i64,
+    /// Price of one unit in fen.
+    pub price: i64,
+}

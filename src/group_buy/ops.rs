@@ -1,0 +1,132 @@
+//! Ops on rooms (`lua/group_buy`), typed.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::RoomRow;
+use crate::code::Code;
+use crate::hot::lane::IdempotencyKey;
+use crate::hot::{Answer, Class, Engine, Place, Trouble};
+use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
+use crate::order::row::OrderRow;
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Op<'a> {
+    OpenRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, sku: &'a str, quantity: i64 },
+    JoinRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64 },
+}
+
+/// Who wants a seat.
+#[derive(Clone, Copy, Debug)]
+pub struct Shopper {
+    /// The user.
+    pub user: UserId,
+    /// The device the request came from.
+    pub device: DeviceId,
+}
+
+/// A seat, new or had before.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Whether this op took it; false for a repeat by its holder.
+    pub fresh: bool,
+    /// The room's id.
+    pub room_id: RoomId,
+    /// The room after the op.
+    pub room: RoomRow,
+    /// The order's id.
+    pub order_id: OrderId,
+    /// The seat's order.
+    pub order: OrderRow,
+}
+
+/// Another room to join: hot id, seats left, deadline in Unix ms.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Alternative(pub String, pub i64, pub i64);
+
+/// A no.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Why.
+    pub code: Code,
+    /// With `room_full`, `room_closed` and `room_expired`: a room that can be joined, if there is one.
+    pub alternative: Option<Alternative>,
+}
+
+/// A decided op on a room.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The seat, or why not.
+    pub decision: Result<Box<Seat>, Refusal>,
+    /// Where it was decided.
+    pub place: Place,
+    /// Whether an `Idempotency-Key` gave the first answer again.
+    pub replayed: bool,
+}
+
+/// Opens a room with its first seat.
+/// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
+/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn open_room(
+    engine: &Engine,
+    campaign: CampaignId,
+    shopper: Shopper,
+    (sku, quantity): (&str, i64),
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided, Trouble> {
+    let (room, order) = {
+        let mut rng = rand::rng();
+        (RoomId::random(campaign, &mut rng), OrderId::random(campaign, &mut rng))
+    };
+    let (user, device) = (shopper.user.hot(), shopper.device.hot());
+    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity };
+    read(campaign, user, engine.submit(campaign, Class::Admit, &op, key).await?)
+}
+
+/// Takes a seat in a room.
+/// Refusals: `not_found`, `campaign_not_live`, `room_closed`, `room_expired`, `room_full`, `device_limit_reached`,
+/// `order_limit_reached`, `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn join_room(
+    engine: &Engine,
+    room: RoomId,
+    shopper: Shopper,
+    quantity: i64,
+    key: Option<&IdempotencyKey>,
+) -> Result<Decided, Trouble> {
+    let campaign = room.campaign();
+    let order = OrderId::random(campaign, &mut rand::rng());
+    let (user, device) = (shopper.user.hot(), shopper.device.hot());
+    let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity };
+    read(campaign, user, engine.submit(campaign, Class::Admit, &op, key).await?)
+}
+
+fn read(campaign: CampaignId, user: &str, answer: Answer) -> Result<Decided, Trouble> {
+    let decision = match answer.decision {
+        Ok(word) => {
+            Ok(Box::new(seat(campaign, user, &word, &answer.payload).ok_or_else(|| Trouble::Defect("a seat that does not read".into()))?))
+        }
+        Err(code) => {
+            let alternative = answer.payload.first().and_then(|packed| rmp_serde::from_slice(packed).ok());
+            Err(Refusal { code, alternative })
+        }
+    };
+    Ok(Decided { decision, place: answer.place, replayed: answer.replayed })
+}
+
+fn seat(campaign: CampaignId, user: &str, word: &str, payload: &[Vec<u8>]) -> Option<Seat> {
+    let room: RoomRow = rmp_serde::from_slice(payload.first()?).ok()?;
+    let order: OrderRow = rmp_serde::from_slice(payload.get(1)?).ok()?;
+    Some(Seat {
+        fresh: word != "already_in_room",
+        room_id: RoomId::from_hot(campaign, &order.room).ok()?,
+        order_id: OrderId::from_hot(campaign, room.order_of(user)?).ok()?,
+        room,
+        order,
+    })
+}

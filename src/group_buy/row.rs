@@ -1,0 +1,74 @@
+//! A group-buy room as hot state keeps it.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a room stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Takes members, or waits for the last payments after its deadline.
+    Open,
+    /// Every seat is paid.
+    Formed,
+    /// Its time ran out, or nobody was left.
+    Failed,
+}
+
+/// A seat: user, order, 1 when paid. Ids in their hot form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow(pub String, pub String, pub i64);
+
+/// A row of table `rooms`. Fields in the order of `lua/lib/schema.lua`; ids in their hot form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomRow {
+    /// Where it stands.
+    pub state: State,
+    /// What its members buy.
+    pub sku: String,
+    /// Seats.
+    pub size: i64,
+    /// Price of one unit in fen.
+    pub price: i64,
+    /// The leader's order; empty when nobody is left.
+    pub leader: String,
+    /// Unix ms of its deadline.
+    pub expires_at: i64,
+    /// Unix ms.
+    pub opened_at: i64,
+    /// Unix ms when it formed or failed; 0 before.
+    pub closed_at: i64,
+    /// The definition's version it was opened under.
+    pub version: i64,
+    /// Seats taken, in the order of joining.
+    pub members: Vec<MemberRow>,
+}
+
+impl RoomRow {
+    /// The field names, for the test that compares them with Lua.
+    pub const FIELDS: &'static [&'static str] =
+        &["state", "sku", "size", "price", "leader", "expires_at", "opened_at", "closed_at", "version", "members"];
+
+    /// Seats taken.
+    #[must_use]
+    pub fn taken(&self) -> i64 {
+        i64::try_from(self.members.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Seats paid.
+    #[must_use]
+    pub fn paid(&self) -> i64 {
+        self.members.iter().map(|member| member.2).sum()
+    }
+
+    /// The user who leads, if anybody does.
+    #[must_use]
+    pub fn leader_user(&self) -> Option<&str> {
+        self.members.iter().find(|member| member.1 == self.leader).map(|member| member.0.as_str())
+    }
+
+    /// The order of a user's seat.
+    #[must_use]
+    pub fn order_of(&self, user: &str) -> Option<&str> {
+        self.members.iter().find(|member| member.0 == user).map(|member| member.1.as_str())
+    }
+}

@@ -1,0 +1,433 @@
+//! The engine: every campaign's lane, reads behind the fence, and recovery's steps.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use ::redis::Value;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::entry::{Change, Damage, Entry};
+use super::lane::{self, Acked, Answer, Class, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
+use super::program::{Program, key};
+use super::redis::{CallError, Redis};
+use crate::clock::Clock;
+use crate::id::CampaignId;
+
+/// How long a request waits for a campaign that is being recovered before it is told so.
+const RECOVERY_WAIT: Duration = Duration::from_secs(2);
+/// How far SQL may fall behind before nothing new is admitted: the log is never cut to make room.
+const MAX_LAG: Duration = Duration::from_secs(10);
+/// How long an answer may take once an op is queued; Redis' own limit is shorter.
+const ANSWER_WAIT: Duration = Duration::from_secs(12);
+
+/// One thing to read; see `lua/read.lua`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Read<'a> {
+    /// A row: table, field.
+    Row(&'a str, &'a str),
+    /// The first so many members of a sorted table, with their rows from another table.
+    First(&'a str, usize, &'a str),
+}
+
+/// What was read of one request.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The packed row, if there is one.
+    Row(Option<Vec<u8>>),
+    /// Fields and packed rows.
+    Rows(Vec<(String, Vec<u8>)>),
+}
+
+/// Rows as of one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The moment.
+    pub place: Place,
+    /// The script's clock, Unix ms.
+    pub now: i64,
+    /// One result a request.
+    pub found: Vec<Found>,
+}
+
+/// One lane's outer ends.
+#[derive(Clone, Debug)]
+struct Ends {
+    shared: Arc<Shared>,
+    admit: mpsc::Sender<Op>,
+    drain: mpsc::Sender<Op>,
+    poke: mpsc::Sender<()>,
+}
+
+/// All campaigns of this process.
+#[derive(Debug)]
+pub struct Engine {
+    redis: Arc<Redis>,
+    clock: Arc<Clock>,
+    lanes: RwLock<HashMap<CampaignId, Ends>>,
+    news: mpsc::UnboundedSender<News>,
+    stream: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+}
+
+impl Engine {
+    /// An engine on the Redis at `url`. It starts without lanes: [`Engine::open`] adds them.
+    ///
+    /// # Errors
+    /// When the URL does not read.
+    pub fn new(url: &str, clock: Arc<Clock>) -> Result<Self, CallError> {
+        let (news, stream) = mpsc::unbounded_channel();
+        Ok(Self { redis: Arc::new(Redis::new(url)?), clock, lanes: RwLock::default(), news, stream: Mutex::new(Some(stream)) })
+    }
+
+    /// The engine's news, for the one keeper that recovers and projects. `None` the second time.
+    pub fn take_news(&self) -> Option<mpsc::UnboundedReceiver<News>> {
+        self.stream.lock().ok()?.take()
+    }
+
+    /// The way to Redis.
+    #[must_use]
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// Makes a closed lane for a campaign if there is none. Recovery opens it.
+    pub fn open(&self, campaign: CampaignId, program: &'static Program) {
+        let Ok(mut lanes) = self.lanes.write() else { return };
+        lanes.entry(campaign).or_insert_with(|| {
+            let (admit, admit_end) = mpsc::channel(QUEUE);
+            let (drain, drain_end) = mpsc::channel(QUEUE);
+            let (poke, poke_end) = mpsc::channel(1);
+            let start = Place { epoch: 0, seq: 0 };
+            let shared = Arc::new(Shared {
+                campaign,
+                program,
+                redis: Arc::clone(&self.redis),
+                clock: Arc::clone(&self.clock),
+                gate: watch::Sender::new(Gate::Closed),
+                head: watch::Sender::new(start),
+                projected: watch::Sender::new(start),
+                acked: Mutex::new(VecDeque::new()),
+                news: self.news.clone(),
+            });
+            tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
+            Ends { shared, admit, drain, poke }
+        });
+    }
+
+    /// Ends all lanes; queued ops are dropped, so callers must be gone.
+    pub fn close(&self) {
+        if let Ok(mut lanes) = self.lanes.write() {
+            lanes.clear();
+        }
+    }
+
+    /// The campaigns with a lane here.
+    #[must_use]
+    pub fn campaigns(&self) -> Vec<CampaignId> {
+        self.lanes.read().map(|lanes| lanes.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Whether a campaign has a lane here.
+    #[must_use]
+    pub fn knows(&self, campaign: CampaignId) -> bool {
+        self.ends(campaign).is_some()
+    }
+
+    /// Lets all lanes look at their timers again, because the clock was moved.
+    pub fn poke(&self) {
+        if let Ok(lanes) = self.lanes.read() {
+            for ends in lanes.values() {
+                // A poke that is already waiting does the same.
+                let _full = ends.poke.try_send(());
+            }
+        }
+    }
+
+    fn ends(&self, campaign: CampaignId) -> Option<Ends> {
+        self.lanes.read().ok()?.get(&campaign).cloned()
+    }
+
+    /// Waits until the lane is open, but not for long.
+    async fn epoch(ends: &Ends) -> Result<i64, Trouble> {
+        let mut gate = ends.shared.gate.subscribe();
+        let open = gate.wait_for(|gate| matches!(gate, Gate::Open(_)));
+        match tokio::time::timeout(RECOVERY_WAIT, open).await {
+            Ok(Ok(gate)) => match *gate {
+                Gate::Open(epoch) => Ok(epoch),
+                Gate::Closed => Err(Trouble::Recovering),
+            },
+            Ok(Err(_)) | Err(_) => Err(Trouble::Recovering),
+        }
+    }
+
+    /// Sends an op and waits for its decision, which is on disk when it arrives.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; an unknown campaign is [`Trouble::Recovering`], so callers look it up first.
+    pub async fn submit<T: Serialize>(
+        &self,
+        campaign: CampaignId,
+        class: Class,
+        op: &T,
+        idempotency: Option<&IdempotencyKey>,
+    ) -> Result<Answer, Trouble> {
+        let ends = self.ends(campaign).ok_or(Trouble::Recovering)?;
+        let packed = lane::pack(op, idempotency)?;
+        Self::epoch(&ends).await?;
+        let (answer, decided) = oneshot::channel();
+        let op = Op { packed, answer };
+        match class {
+            Class::Admit => {
+                if ends.lag() > MAX_LAG {
+                    return Err(Trouble::Overloaded);
+                }
+                ends.admit.try_send(op).map_err(|_full| Trouble::Overloaded)?;
+            }
+            Class::Drain => ends.drain.send(op).await.map_err(|_closed| Trouble::Recovering)?,
+        }
+        match tokio::time::timeout(ANSWER_WAIT, decided).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Trouble::OutcomeUnknown),
+        }
+    }
+
+    /// Reads rows of a campaign at one moment, behind the fence.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; reads are never `OutcomeUnknown`.
+    pub async fn read(&self, campaign: CampaignId, requests: &[Read<'_>]) -> Result<Snapshot, Trouble> {
+        let ends = self.ends(campaign).ok_or(Trouble::Recovering)?;
+        let epoch = Self::epoch(&ends).await?;
+        let program = ends.shared.program;
+        let asked = rmp_serde::to_vec(requests).map_err(|error| Trouble::Defect(error.to_string()))?;
+        let header = lane::header(epoch, &self.clock);
+        let reply: Vec<Value> = match self.redis.script(&program.read, &program.keys(campaign), &[&header, &asked]).await {
+            Ok(reply) => reply,
+            Err(CallError::Refused(_)) => return Err(Trouble::Overloaded),
+            Err(error) => {
+                tracing::warn!(%campaign, %error, "read without answer");
+                return Err(Trouble::Recovering);
+            }
+        };
+        match snapshot(epoch, reply) {
+            Some(Ok(snapshot)) => Ok(snapshot),
+            Some(Err(reason)) => {
+                ends.shared.gate.send_replace(Gate::Closed);
+                let _gone = self.news.send(News::Fenced(campaign, reason));
+                Err(Trouble::Recovering)
+            }
+            None => Err(Trouble::Defect("a read's reply cannot be read".into())),
+        }
+    }
+
+    /// The place of the newest op that this process saw decided.
+    #[must_use]
+    pub fn head(&self, campaign: CampaignId) -> Option<Place> {
+        Some(*self.ends(campaign)?.shared.head.borrow())
+    }
+
+    /// Follows the place up to which SQL has the log.
+    #[must_use]
+    pub fn projected(&self, campaign: CampaignId) -> Option<watch::Receiver<Place>> {
+        Some(self.ends(campaign)?.shared.projected.subscribe())
+    }
+
+    /// The projector has brought SQL up to `place`.
+    pub fn set_projected(&self, campaign: CampaignId, place: Place) {
+        if let Some(ends) = self.ends(campaign) {
+            ends.shared.projected.send_replace(place);
+        }
+    }
+
+    /// How long the oldest answered batch has waited for SQL.
+    #[must_use]
+    pub fn lag(&self, campaign: CampaignId) -> Duration {
+        self.ends(campaign).map(|ends| ends.lag()).unwrap_or_default()
+    }
+
+    /// Answered batches of this process that lie after `place`.
+    #[must_use]
+    pub fn acked_after(&self, campaign: CampaignId, place: Place) -> Vec<Acked> {
+        let Some(ends) = self.ends(campaign) else { return Vec::new() };
+        let Ok(acked) = ends.shared.acked.lock() else { return Vec::new() };
+        acked.iter().filter(|batch| (batch.epoch, batch.last) > (place.epoch, place.seq)).cloned().collect()
+    }
+
+    /// Whether a campaign's lane is open.
+    #[must_use]
+    pub fn gate(&self, campaign: CampaignId) -> Gate {
+        self.ends(campaign).map_or(Gate::Closed, |ends| *ends.shared.gate.borrow())
+    }
+
+    /// Closes a campaign and asks for its recovery.
+    pub fn fence(&self, campaign: CampaignId, reason: String) {
+        if let Some(ends) = self.ends(campaign) {
+            ends.shared.gate.send_replace(Gate::Closed);
+            let _gone = self.news.send(News::Fenced(campaign, reason));
+        }
+    }
+
+    /// Recovery is done: the campaign serves in the epoch of `place`. What was answered before is settled.
+    pub fn serve(&self, campaign: CampaignId, place: Place) {
+        if let Some(ends) = self.ends(campaign) {
+            if let Ok(mut acked) = ends.shared.acked.lock() {
+                acked.clear();
+            }
+            ends.shared.projected.send_replace(place);
+            ends.shared.head.send_replace(place);
+            ends.shared.gate.send_replace(Gate::Open(place.epoch));
+        }
+    }
+}
+
+impl Ends {
+    fn lag(&self) -> Duration {
+        let projected = *self.shared.projected.borrow();
+        let Ok(acked) = self.shared.acked.lock() else { return Duration::ZERO };
+        let oldest = acked.iter().find(|batch| (batch.epoch, batch.last) > (projected.epoch, projected.seq));
+        oldest.map(|batch| batch.at.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Reads the reply of `lua/read.lua`: a snapshot, or the reason of the fence.
+fn snapshot(epoch: i64, reply: Vec<Value>) -> Option<Result<Snapshot, String>> {
+    let mut parts = reply.into_iter();
+    let word = lane::bytes(parts.next()?)?;
+    if word != b"ok" {
+        return Some(Err(String::from_utf8_lossy(&lane::bytes(parts.next()?)?).into_owned()));
+    }
+    let (Value::Int(seq), Value::Int(now)) = (parts.next()?, parts.next()?) else { return None };
+    let found = parts.map(found).collect::<Option<_>>()?;
+    Some(Ok(Snapshot { place: Place { epoch, seq }, now, found }))
+}
+
+fn found(value: Value) -> Option<Found> {
+    match value {
+        Value::Array(rows) => {
+            let mut rows = rows.into_iter();
+            let mut pairs = Vec::new();
+            while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
+                pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
+            }
+            Some(Found::Rows(pairs))
+        }
+        row => {
+            let row = lane::bytes(row)?;
+            Some(Found::Row((!row.is_empty()).then_some(row)))
+        }
+    }
+}
+
+/// What Redis holds of a campaign when recovery claims it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Redis knows this epoch already: another recovery is ahead, or SQL was rolled back.
+    Lost(i64),
+    /// No state at all.
+    Empty,
+    /// State up to a sequence, with the log's hash there.
+    Holds {
+        /// Sequence of the last op.
+        seq: i64,
+        /// The log's hash.
+        hash: String,
+    },
+}
+
+/// Recovery's steps in Redis; each answers `false` (or `Lost`) when another recovery is ahead.
+impl Engine {
+    async fn step(&self, campaign: CampaignId, program: &Program, args: &[&[u8]]) -> Result<Vec<Value>, CallError> {
+        self.redis.script(&program.recovery, &program.keys(campaign), args).await
+    }
+
+    /// Fences the campaign for the recovery that will serve `epoch`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn claim(&self, campaign: CampaignId, program: &Program, epoch: i64) -> Result<Claimed, CallError> {
+        let reply = self.step(campaign, program, &[b"claim", epoch.to_string().as_bytes()]).await?;
+        let mut parts = reply.into_iter();
+        match (parts.next().and_then(lane::bytes).as_deref(), parts.next(), parts.next().and_then(lane::bytes)) {
+            (Some(b"claimed"), Some(Value::Int(-1)), _) => Ok(Claimed::Empty),
+            (Some(b"claimed"), Some(Value::Int(seq)), Some(hash)) => {
+                Ok(Claimed::Holds { seq, hash: String::from_utf8_lossy(&hash).into_owned() })
+            }
+            (Some(b"lost"), Some(Value::Int(ahead)), _) => Ok(Claimed::Lost(ahead)),
+            _ => Err(CallError::Failed("a claim's reply cannot be read".into())),
+        }
+    }
+
+    async fn done(&self, campaign: CampaignId, program: &Program, args: &[&[u8]]) -> Result<bool, CallError> {
+        let reply = self.step(campaign, program, args).await?;
+        Ok(reply.into_iter().next().and_then(lane::bytes).as_deref() == Some(b"done"))
+    }
+
+    /// Deletes the campaign's state and log.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn wipe(&self, campaign: CampaignId, program: &Program, epoch: i64) -> Result<bool, CallError> {
+        self.done(campaign, program, &[b"wipe", epoch.to_string().as_bytes()]).await
+    }
+
+    /// Writes rows as the commit of a batch does.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn write(&self, campaign: CampaignId, program: &Program, epoch: i64, changes: &[Change]) -> Result<bool, CallError> {
+        let packed = rmp_serde::to_vec(changes).map_err(|error| CallError::Failed(error.to_string()))?;
+        self.done(campaign, program, &[b"write", epoch.to_string().as_bytes(), &packed]).await
+    }
+
+    /// Ends recovery: the campaign stands at `seq` with `hash` and serves `epoch`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn release(&self, campaign: CampaignId, program: &Program, epoch: i64, at: (i64, &str, i64)) -> Result<bool, CallError> {
+        let packed = rmp_serde::to_vec(&at).map_err(|error| CallError::Failed(error.to_string()))?;
+        self.done(campaign, program, &[b"serve", epoch.to_string().as_bytes(), &packed]).await
+    }
+
+    /// The place and hash at which this epoch stands, if Redis serves it: nothing was lost since.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn stands(&self, campaign: CampaignId, program: &Program, epoch: i64) -> Result<Option<Place>, CallError> {
+        let header = lane::header(epoch, &self.clock);
+        let nothing = rmp_serde::to_vec::<[Read<'_>]>(&[]).map_err(|error| CallError::Failed(error.to_string()))?;
+        let reply = self.redis.script(&program.read, &program.keys(campaign), &[&header, &nothing]).await?;
+        Ok(snapshot(epoch, reply).and_then(Result::ok).map(|snapshot| snapshot.place))
+    }
+
+    /// Log entries after a place, read; the chain is the caller's to check.
+    ///
+    /// # Errors
+    /// Redis' trouble, or an entry that does not read.
+    pub async fn log_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<Entry>, LogError> {
+        let rows = self.redis.log_after(&key(campaign, "log"), seq, count).await?;
+        Ok(rows.into_iter().map(|row| Entry::read(row.hash, row.packed)).collect::<Result<_, _>>()?)
+    }
+
+    /// Cuts the log before `seq`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn trim_log(&self, campaign: CampaignId, seq: i64) -> Result<(), CallError> {
+        let log = key(campaign, "log");
+        let _cut: i64 = self.redis.command("XTRIM", &[log.as_bytes(), b"MINID", b"~", format!("{seq}-0").as_bytes()]).await?;
+        Ok(())
+    }
+}
+
+/// Why the log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Redis.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The log itself.
+    #[error(transparent)]
+    Damage(#[from] Damage),
+}

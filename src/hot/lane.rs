@@ -1,0 +1,430 @@
+//! A lane: all ops of one campaign that pass through this process, in order.
+//!
+//! Ops that arrive while a batch is under way wait for the next one, so batches grow with the load by themselves and an idle lane adds
+//! no delay. At most two batches are under way. Ops that admit and ops that free never share a batch, and freeing goes first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::Value;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::program::{Program, Script};
+use super::redis::{CallError, Redis, evalsha, is_broken, is_no_script, script_load, told};
+use crate::clock::Clock;
+use crate::code::Code;
+use crate::id::CampaignId;
+
+/// Ops in one script call.
+const BATCH: usize = 128;
+/// Script calls under way at once.
+const IN_FLIGHT: usize = 2;
+/// Ops that may wait in a lane, per class; then the answer is `overloaded`.
+pub(super) const QUEUE: usize = 8192;
+/// Answered ops that are kept until SQL has them, so that a lost Redis disk can be told op by op.
+const REMEMBERED: usize = 100_000;
+
+/// Which ops may be refused when things get tight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Takes something: a seat, a cut, a bond.
+    Admit,
+    /// Follows money or frees something. Never refused for load.
+    Drain,
+}
+
+/// The scope and body of an `Idempotency-Key`, both hashed.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    /// Caller, method, path and key.
+    pub scope: String,
+    /// The request body.
+    pub body: String,
+}
+
+/// A packed op on its way.
+#[derive(Debug)]
+pub struct Op {
+    pub(super) packed: Vec<u8>,
+    pub(super) answer: oneshot::Sender<Result<Answer, Trouble>>,
+}
+
+/// An op as Lua reads it: the typed op's own fields plus those of the key.
+#[derive(Serialize)]
+struct Keyed<'a, T> {
+    #[serde(flatten)]
+    op: &'a T,
+    key: &'a str,
+    body: &'a str,
+}
+
+/// Packs a typed op: a map with `op` and its arguments.
+pub(super) fn pack<T: Serialize>(op: &T, key: Option<&IdempotencyKey>) -> Result<Vec<u8>, Trouble> {
+    let packed = match key {
+        Some(key) => rmp_serde::to_vec_named(&Keyed { op, key: &key.scope, body: &key.body }),
+        None => rmp_serde::to_vec_named(op),
+    };
+    packed.map_err(|error| Trouble::Defect(error.to_string()))
+}
+
+/// Where in the campaign's order an op was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The epoch.
+    pub epoch: i64,
+    /// The op's own sequence, or the one it saw.
+    pub seq: i64,
+}
+
+/// What a program decided of an op.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The word of the yes, or the code of the no.
+    pub decision: Result<String, Code>,
+    /// Where it was decided.
+    pub place: Place,
+    /// Whether an `Idempotency-Key` gave the first answer again.
+    pub replayed: bool,
+    /// The script's clock, Unix ms.
+    pub now: i64,
+    /// Packed rows.
+    pub payload: Vec<Vec<u8>>,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The campaign is being recovered, or Redis cannot be reached; nothing happened.
+    #[error("the campaign is being recovered")]
+    Recovering,
+    /// Too much waits already; nothing happened.
+    #[error("too much waits already")]
+    Overloaded,
+    /// The op was sent and no answer came. Sending the same op again is safe.
+    #[error("the outcome is not known")]
+    OutcomeUnknown,
+    /// The engine is broken here; nothing of the op remains.
+    #[error("defect: {0}")]
+    Defect(String),
+}
+
+/// Whether a lane may send, and in which epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Recovery is due or under way.
+    Closed,
+    /// Sends in this epoch.
+    Open(i64),
+}
+
+/// An answered batch that SQL may not have yet.
+#[derive(Clone, Debug)]
+pub struct Acked {
+    /// Its epoch.
+    pub epoch: i64,
+    /// Sequence of its last op.
+    pub last: i64,
+    /// When it was answered.
+    pub at: Instant,
+    /// Its packed ops that were answered yes, with their sequence.
+    pub ops: Vec<(i64, Vec<u8>)>,
+}
+
+/// What a lane tells the rest of the process.
+#[derive(Debug)]
+pub enum News {
+    /// The campaign's log grew.
+    Committed(CampaignId),
+    /// The fence refused, or the log contradicts itself: recovery is due.
+    Fenced(CampaignId, String),
+}
+
+/// What lane and engine share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub campaign: CampaignId,
+    pub program: &'static Program,
+    pub redis: Arc<Redis>,
+    pub clock: Arc<Clock>,
+    pub gate: watch::Sender<Gate>,
+    pub head: watch::Sender<Place>,
+    pub projected: watch::Sender<Place>,
+    pub acked: std::sync::Mutex<VecDeque<Acked>>,
+    pub news: mpsc::UnboundedSender<News>,
+}
+
+/// The running side of a lane.
+pub(super) struct Lane {
+    pub shared: Arc<Shared>,
+    pub admit: mpsc::Receiver<Op>,
+    pub drain: mpsc::Receiver<Op>,
+    /// Wakes the lane to look at its timers again (the sandbox moved the clock, or recovery is done).
+    pub poke: mpsc::Receiver<()>,
+}
+
+/// The next timer: when to send a `tick`.
+type Due = Option<Instant>;
+
+/// A batch that came back.
+struct Landed {
+    ops: Vec<Op>,
+    epoch: i64,
+    reply: Result<Value, CallError>,
+}
+
+impl Lane {
+    /// Runs until the engine drops its end.
+    pub async fn run(mut self) {
+        let slot = self.shared.redis.lane_slot();
+        let mut gate = self.shared.gate.subscribe();
+        let mut flying = FuturesOrdered::new();
+        let mut due: Due = Some(Instant::now());
+        loop {
+            let open = matches!(*gate.borrow(), Gate::Open(_));
+            let may_send = flying.len() < IN_FLIGHT;
+            let (mut ops, class) = tokio::select! {
+                biased;
+                Some(landed) = flying.next() => {
+                    due = self.land(landed).or(due);
+                    continue;
+                }
+                changed = gate.changed() => {
+                    if changed.is_err() { return }
+                    due = Some(Instant::now());
+                    continue;
+                }
+                poke = self.poke.recv() => {
+                    if poke.is_none() { return }
+                    due = Some(Instant::now());
+                    continue;
+                }
+                Some(op) = self.drain.recv(), if may_send => (vec![op], Class::Drain),
+                Some(op) = self.admit.recv(), if may_send => (vec![op], Class::Admit),
+                () = sleep_until(due), if may_send && open => {
+                    due = None;
+                    (Vec::new(), Class::Drain)
+                }
+            };
+            let queue = match class {
+                Class::Admit => &mut self.admit,
+                Class::Drain => &mut self.drain,
+            };
+            while ops.len() < BATCH
+                && let Ok(op) = queue.try_recv()
+            {
+                ops.push(op);
+            }
+            let epoch = match *gate.borrow() {
+                Gate::Open(epoch) => epoch,
+                Gate::Closed => {
+                    refuse(ops, &Trouble::Recovering);
+                    continue;
+                }
+            };
+            flying.push_back(send(Arc::clone(&self.shared), slot, class, epoch, ops));
+        }
+    }
+
+    /// Takes a batch's reply apart; answers when the next timer is due, if the reply says.
+    fn land(&self, landed: Landed) -> Due {
+        let Landed { ops, epoch, reply } = landed;
+        let decided = match reply {
+            Ok(value) => Decided::read(value),
+            Err(error) => {
+                if matches!(error, CallError::Failed(_)) {
+                    self.close(error.to_string());
+                }
+                tracing::warn!(campaign = %self.shared.campaign, %error, "batch without answer");
+                let trouble = if matches!(error, CallError::Failed(_)) { Trouble::OutcomeUnknown } else { error.trouble() };
+                refuse(ops, &trouble);
+                return Some(Instant::now() + Duration::from_millis(500));
+            }
+        };
+        match decided {
+            Some(Decided::Answers { seq, now, next, answers }) => {
+                self.committed(Place { epoch, seq }, now, ops, answers);
+                (next >= 0).then(|| Instant::now() + Duration::from_millis(u64::try_from(next - now).unwrap_or(0)))
+            }
+            Some(Decided::Fenced(reason)) => {
+                refuse(ops, &Trouble::Recovering);
+                self.close(reason);
+                None
+            }
+            None => {
+                refuse(ops, &Trouble::OutcomeUnknown);
+                self.close("a reply that cannot be read".into());
+                None
+            }
+        }
+    }
+
+    fn close(&self, reason: String) {
+        self.shared.gate.send_replace(Gate::Closed);
+        // The keeper may be gone at shutdown.
+        let _gone = self.shared.news.send(News::Fenced(self.shared.campaign, reason));
+    }
+
+    /// Remembers what was decided until SQL has it, tells the projector, answers the callers.
+    fn committed(&self, head: Place, now: i64, ops: Vec<Op>, answers: Vec<RawAnswer>) {
+        let mut yes = Vec::new();
+        let mut waiting = Vec::with_capacity(ops.len());
+        // The first answer is the lane's own tick when the batch had no ops.
+        for (op, raw) in ops.into_iter().zip(answers) {
+            let Op { packed, answer } = op;
+            if raw.yes == 1 && !raw.replayed {
+                yes.push((raw.seq, packed));
+            }
+            waiting.push((answer, raw));
+        }
+        let before = self.shared.head.send_replace(head);
+        if before.seq != head.seq || before.epoch != head.epoch {
+            self.remember(Acked { epoch: head.epoch, last: head.seq, at: Instant::now(), ops: yes });
+            let _gone = self.shared.news.send(News::Committed(self.shared.campaign));
+        }
+        for (answer, raw) in waiting {
+            // A caller that went away asks again.
+            let _gone = answer.send(raw.read(head.epoch, now));
+        }
+    }
+
+    fn remember(&self, batch: Acked) {
+        let projected = *self.shared.projected.borrow();
+        let Ok(mut acked) = self.shared.acked.lock() else { return };
+        while acked.front().is_some_and(|oldest| (oldest.epoch, oldest.last) <= (projected.epoch, projected.seq))
+            || acked.len() >= REMEMBERED
+        {
+            acked.pop_front();
+        }
+        acked.push_back(batch);
+    }
+}
+
+fn refuse(ops: Vec<Op>, trouble: &Trouble) {
+    for op in ops {
+        let _gone = op.answer.send(Err(trouble.clone()));
+    }
+}
+
+async fn sleep_until(due: Due) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends a batch; one without ops is the lane's own `tick`.
+async fn send(shared: Arc<Shared>, slot: usize, class: Class, epoch: i64, ops: Vec<Op>) -> Landed {
+    let script = match class {
+        Class::Admit => &shared.program.admit,
+        Class::Drain => &shared.program.drain,
+    };
+    let header = header(epoch, &shared.clock);
+    let mut args: Vec<&[u8]> = vec![&header];
+    args.extend(ops.iter().map(|op| op.packed.as_slice()));
+    if ops.is_empty() {
+        args.push(TICK);
+    }
+    let reply = call(&shared, slot, script, &args).await;
+    Landed { ops, epoch, reply }
+}
+
+async fn call(shared: &Shared, slot: usize, script: &Script, args: &[&[u8]]) -> Result<Value, CallError> {
+    let mut connection = shared.redis.lane_connection(slot).await?;
+    let call = evalsha(script, &shared.program.keys(shared.campaign), args);
+    let mut reply = call.query_async(&mut connection).await;
+    if reply.as_ref().is_err_and(is_no_script) {
+        // It did not run: load it and send the very same call.
+        reply = match script_load(script).query_async::<String>(&mut connection).await {
+            Ok(_sha1) => call.query_async(&mut connection).await,
+            Err(error) => Err(error),
+        };
+    }
+    match reply {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            if is_broken(&error) {
+                shared.redis.drop_lane_connection(slot).await;
+            }
+            Err(told(&error))
+        }
+    }
+}
+
+/// What every script call says first: epoch, clock offset, fixed time (tests of the program only).
+pub(super) fn header(epoch: i64, clock: &Clock) -> Vec<u8> {
+    // Three integers always pack.
+    rmp_serde::to_vec(&(epoch, clock.offset_ms(), 0)).unwrap_or_default()
+}
+
+/// `{op = "tick"}`, packed.
+const TICK: &[u8] = b"\x81\xa2op\xa4tick";
+
+/// A batch's reply.
+enum Decided {
+    Answers { seq: i64, now: i64, next: i64, answers: Vec<RawAnswer> },
+    Fenced(String),
+}
+
+/// One op's answer as the script gives it.
+struct RawAnswer {
+    yes: i64,
+    word: String,
+    seq: i64,
+    replayed: bool,
+    payload: Vec<Vec<u8>>,
+}
+
+impl Decided {
+    fn read(value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else { return None };
+        let mut parts = parts.into_iter();
+        match text(parts.next()?)?.as_str() {
+            "ok" => {
+                let (seq, now, next) = (int(&parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
+                let Value::Array(answers) = parts.next()? else { return None };
+                let answers = answers.into_iter().map(RawAnswer::parse).collect::<Option<_>>()?;
+                Some(Self::Answers { seq, now, next, answers })
+            }
+            "fenced" => Some(Self::Fenced(text(parts.next()?)?)),
+            _ => None,
+        }
+    }
+}
+
+impl RawAnswer {
+    fn parse(value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else { return None };
+        let mut parts = parts.into_iter();
+        let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)? == 1);
+        Some(Self { yes, word, seq, replayed, payload: parts.map(bytes).collect::<Option<_>>()? })
+    }
+
+    fn read(self, epoch: i64, now: i64) -> Result<Answer, Trouble> {
+        let decision = match self.yes {
+            1 => Ok(self.word),
+            0 => match Code::from_word(&self.word) {
+                Some(code) => Err(code),
+                None => return Err(Trouble::Defect(format!("the program refused with an unknown word {}", self.word))),
+            },
+            _ => return Err(Trouble::Defect(self.word)),
+        };
+        Ok(Answer { decision, place: Place { epoch, seq: self.seq }, replayed: self.replayed, now, payload: self.payload })
+    }
+}
+
+fn int(value: &Value) -> Option<i64> {
+    if let Value::Int(number) = value { Some(*number) } else { None }
+}
+
+/// The bytes of a string reply.
+pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
+    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
+}
+
+fn text(value: Value) -> Option<String> {
+    String::from_utf8(bytes(value)?).ok()
+}

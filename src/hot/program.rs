@@ -1,0 +1,77 @@
+//! Lua programs: the files of `lua/`, joined at compile time, one program per campaign kind.
+//!
+//! A program is called by its SHA-1 (EVALSHA): two versions of the server can run side by side on one Redis. `NOSCRIPT` means only
+//! "load it"; whether Redis lost data is the fence's business.
+
+use crate::id::CampaignId;
+
+/// A script text and the SHA-1 it is called by.
+#[derive(Debug)]
+pub struct Script {
+    /// The whole text.
+    pub text: String,
+    /// Lower-case hex.
+    pub sha1: String,
+}
+
+impl Script {
+    fn new(shebang: &str, body: &str) -> Self {
+        let text = format!("{shebang}\n{body}");
+        let sha1 = super::entry::sha1_hex(&[text.as_bytes()]);
+        Self { text, sha1 }
+    }
+}
+
+/// A campaign kind's program.
+#[derive(Debug)]
+pub struct Program {
+    /// The tables it uses; each is one Redis key of the campaign.
+    pub tables: &'static [&'static str],
+    /// Ops that take something: Redis refuses the call before it starts when memory is full or the log cannot be written.
+    pub admit: Script,
+    /// The same ops text for ops that free things: runs also when memory is full.
+    pub drain: Script,
+    /// Reads rows.
+    pub read: Script,
+    /// Recovery's steps.
+    pub recovery: Script,
+}
+
+impl Program {
+    /// A program from the text of its ops (every file after `lua/lib`'s state and log) and the tables they use.
+    #[must_use]
+    pub fn new(tables: &'static [&'static str], ops: &str) -> Self {
+        let ops = format!("{LIB}{ANSWERS}{ops}{ENGINE}");
+        Self {
+            tables,
+            admit: Script::new("#!lua", &ops),
+            drain: Script::new("#!lua flags=allow-oom", &ops),
+            read: Script::new("#!lua flags=no-writes", &format!("{LIB}{READ}")),
+            recovery: Script::new("#!lua flags=allow-oom", &format!("{LIB}{RECOVERY}")),
+        }
+    }
+
+    /// The Redis keys of a campaign, in the order in which the program is given them. The braces make them one hash slot.
+    #[must_use]
+    pub fn keys(&self, campaign: CampaignId) -> Vec<String> {
+        self.tables.iter().map(|table| key(campaign, table)).collect()
+    }
+}
+
+/// The Redis key of one table of a campaign.
+#[must_use]
+pub fn key(campaign: CampaignId, table: &str) -> String {
+    format!("{{{}}}:{table}", campaign.hot())
+}
+
+const LIB: &str = concat!(
+    include_str!("../../lua/lib/names.lua"),
+    include_str!("../../lua/lib/schema.lua"),
+    include_str!("../../lua/lib/state.lua"),
+    include_str!("../../lua/lib/fence.lua"),
+);
+const ANSWERS: &str =
+    concat!(include_str!("../../lua/lib/log.lua"), include_str!("../../lua/lib/timers.lua"), include_str!("../../lua/lib/answers.lua"),);
+const ENGINE: &str = include_str!("../../lua/lib/engine.lua");
+const READ: &str = include_str!("../../lua/read.lua");
+const RECOVERY: &str = include_str!("../../lua/recovery.lua");

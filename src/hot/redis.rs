@@ -1,0 +1,263 @@
+//! Connections to Redis: a pool for reads and recovery, a small ring of shared connections for the lanes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ::redis as redis_rs;
+use deadpool::managed::{self, Metrics, RecycleResult};
+use redis_rs::aio::MultiplexedConnection;
+use redis_rs::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::sync::Mutex;
+
+use super::lane::Trouble;
+use super::program::Script;
+
+/// How long Redis may take to answer. Past it an op's outcome is unknown: the call may still run.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections for reads and recovery.
+const POOL_SIZE: usize = 16;
+/// Connections that lanes share: Redis decides one call at a time anyway; several spread the parsing over this side's threads.
+const LANE_CONNECTIONS: usize = 4;
+
+/// `deadpool-redis`' manager, but recycling asks Redis nothing (it would send UNWATCH and PING at every checkout): a broken connection is
+/// found by its next use, and thrown away then.
+#[derive(Debug)]
+struct Manager(deadpool_redis::Manager);
+
+impl managed::Manager for Manager {
+    type Type = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
+        managed::Manager::create(&self.0).await
+    }
+
+    async fn recycle(&self, _: &mut MultiplexedConnection, _: &Metrics) -> RecycleResult<RedisError> {
+        Ok(())
+    }
+}
+
+/// One shared connection of the lanes, made when it is first needed and again when it broke.
+type LaneConnection = Mutex<Option<MultiplexedConnection>>;
+
+/// The way to Redis.
+#[derive(Debug)]
+pub struct Redis {
+    pool: managed::Pool<Manager>,
+    lanes: Vec<LaneConnection>,
+    next_lane: AtomicUsize,
+}
+
+/// Where a call did not get to, or what Redis said instead of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Redis cannot be reached; nothing was sent.
+    #[error("Redis cannot be reached: {0}")]
+    Unreachable(String),
+    /// Sent, but no answer came: it may have run or may yet run.
+    #[error("Redis did not answer: {0}")]
+    NoAnswer(String),
+    /// Redis refused the call before it started, and may not for long: loading, out of memory, busy, read-only.
+    #[error("Redis refuses for now: {0}")]
+    Refused(String),
+    /// The call failed half way or does not fit; somebody must look.
+    #[error("Redis: {0}")]
+    Failed(String),
+}
+
+impl CallError {
+    fn from_redis(error: &RedisError) -> Self {
+        let text = error.to_string();
+        if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+            return Self::NoAnswer(text);
+        }
+        match error.kind() {
+            ErrorKind::Server(
+                ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ReadOnly | ServerErrorKind::ClusterDown,
+            ) => Self::Refused(text),
+            _ if matches!(error.code(), Some("OOM" | "BUSY" | "MISCONF" | "NOREPLICAS")) => Self::Refused(text),
+            _ => Self::Failed(text),
+        }
+    }
+
+    /// What the caller of an op is told.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Unreachable(_) | Self::Failed(_) => Trouble::Recovering,
+            Self::NoAnswer(_) => Trouble::OutcomeUnknown,
+            Self::Refused(_) => Trouble::Overloaded,
+        }
+    }
+}
+
+impl Redis {
+    /// A way to the Redis at `url` (`redis://…` or `redis+unix:///path`). Connects when first used.
+    ///
+    /// # Errors
+    /// When the URL does not read.
+    pub fn new(url: &str) -> Result<Self, CallError> {
+        let settings =
+            AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT)).set_connection_timeout(Some(CONNECT_TIMEOUT));
+        let manager = deadpool_redis::Manager::new_with_config(url, settings).map_err(|error| CallError::Failed(error.to_string()))?;
+        let pool = managed::Pool::builder(Manager(manager))
+            .max_size(POOL_SIZE)
+            .runtime(deadpool::Runtime::Tokio1)
+            .wait_timeout(Some(RESPONSE_TIMEOUT))
+            .build()
+            .map_err(|error| CallError::Failed(error.to_string()))?;
+        let lanes = (0..LANE_CONNECTIONS).map(|_| Mutex::new(None)).collect();
+        Ok(Self { pool, lanes, next_lane: AtomicUsize::new(0) })
+    }
+
+    /// A place in the ring of shared connections.
+    pub(super) fn lane_slot(&self) -> usize {
+        self.next_lane.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The shared connection of a ring place, connecting if there is none.
+    pub(super) async fn lane_connection(&self, slot: usize) -> Result<MultiplexedConnection, CallError> {
+        let place = self.lanes.get(slot % LANE_CONNECTIONS).ok_or_else(|| CallError::Failed("no lane connections".into()))?;
+        let mut place = place.lock().await;
+        if let Some(connection) = place.as_ref() {
+            return Ok(connection.clone());
+        }
+        let connection = self.pooled().await.map(managed::Object::take)?;
+        *place = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Forgets a shared connection that broke.
+    pub(super) async fn drop_lane_connection(&self, slot: usize) {
+        if let Some(place) = self.lanes.get(slot % LANE_CONNECTIONS) {
+            *place.lock().await = None;
+        }
+    }
+
+    async fn pooled(&self) -> Result<managed::Object<Manager>, CallError> {
+        self.pool.get().await.map_err(|error| CallError::Unreachable(error.to_string()))
+    }
+
+    /// Calls a script on a pooled connection.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn script<T: FromRedisValue>(&self, script: &Script, keys: &[String], args: &[&[u8]]) -> Result<T, CallError> {
+        let call = evalsha(script, keys, args);
+        match self.query(&call).await {
+            Err(Failure { error, .. }) if no_script(&error) => {
+                let mut load = redis_rs::cmd("SCRIPT");
+                load.arg("LOAD").arg(&script.text);
+                self.query::<String>(&load).await.map_err(|failure| failure.told)?;
+                self.query(&call).await.map_err(|failure| failure.told)
+            }
+            answer => answer.map_err(|failure| failure.told),
+        }
+    }
+
+    /// Sends one command on a pooled connection.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn command<T: FromRedisValue>(&self, name: &str, args: &[&[u8]]) -> Result<T, CallError> {
+        let mut command = redis_rs::cmd(name);
+        for arg in args {
+            command.arg(*arg);
+        }
+        self.query(&command).await.map_err(|failure| failure.told)
+    }
+
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let mut connection = self.pooled().await.map_err(|told| Failure { error: None, told })?;
+        match command.query_async(&mut *connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                if error.is_unrecoverable_error() || error.is_timeout() {
+                    drop(managed::Object::take(connection));
+                }
+                Err(Failure { told: CallError::from_redis(&error), error: Some(error) })
+            }
+        }
+    }
+
+    /// Log entries of a campaign after a sequence: `(first sequence, hash, packed body)`, at most `count`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn log_after(&self, log_key: &str, seq: i64, count: usize) -> Result<Vec<LogRow>, CallError> {
+        let start = format!("({seq}-0");
+        let start = if seq == 0 { "-" } else { start.as_str() };
+        let rows: Vec<(String, Vec<(String, Vec<u8>)>)> =
+            self.command("XRANGE", &[log_key.as_bytes(), start.as_bytes(), b"+", b"COUNT", count.to_string().as_bytes()]).await?;
+        Ok(rows.into_iter().filter_map(|(id, fields)| LogRow::from_fields(&id, fields)).collect())
+    }
+}
+
+/// A log entry as the stream holds it.
+#[derive(Debug)]
+pub struct LogRow {
+    /// Sequence of its first op.
+    pub first: i64,
+    /// Chained hash.
+    pub hash: String,
+    /// The packed body.
+    pub packed: Vec<u8>,
+}
+
+impl LogRow {
+    fn from_fields(id: &str, fields: Vec<(String, Vec<u8>)>) -> Option<Self> {
+        let first = id.split('-').next()?.parse().ok()?;
+        let (mut hash, mut packed) = (None, None);
+        for (name, value) in fields {
+            match name.as_str() {
+                "h" => hash = String::from_utf8(value).ok(),
+                "b" => packed = Some(value),
+                _ => {}
+            }
+        }
+        Some(Self { first, hash: hash?, packed: packed? })
+    }
+}
+
+struct Failure {
+    error: Option<RedisError>,
+    told: CallError,
+}
+
+/// Whether Redis does not know the script.
+fn no_script(error: &Option<RedisError>) -> bool {
+    error.as_ref().is_some_and(is_no_script)
+}
+
+/// Whether Redis does not know the script: it did not run, loading it and calling again is safe.
+pub(super) fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Whether the connection is of no more use.
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    error.is_unrecoverable_error() || error.is_timeout()
+}
+
+/// What became of a call that failed.
+pub(super) fn told(error: &RedisError) -> CallError {
+    CallError::from_redis(error)
+}
+
+/// The command that calls a script by its SHA-1.
+pub(super) fn evalsha(script: &Script, keys: &[String], args: &[&[u8]]) -> Cmd {
+    let mut command = redis_rs::cmd("EVALSHA");
+    command.arg(&script.sha1).arg(keys.len()).arg(keys);
+    for arg in args {
+        command.arg(*arg);
+    }
+    command
+}
+
+/// The command that makes Redis know a script.
+pub(super) fn script_load(script: &Script) -> Cmd {
+    let mut command = redis_rs::cmd("SCRIPT");
+    command.arg("LOAD").arg(&script.text);
+    command
+}

@@ -1,0 +1,95 @@
+//! Keys and the log of changes over HTTP.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, Responder, delete, get, post, web};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::audit::{self, Change, Entry, audit};
+use super::keys::{self, Key, Revoked, Role};
+use crate::app::App;
+use crate::code::Code;
+use crate::http::body::Json;
+use crate::http::caller::{Admin, Operator, Viewer};
+use crate::http::idempotency;
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+
+const NAME: usize = 64;
+
+/// The routes.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(list_keys).service(make_key).service(revoke_key).service(audit_log);
+}
+
+/// A key to make.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    /// What to call it, 1 to 64 characters.
+    name: String,
+    /// What it may do.
+    role: Role,
+}
+
+/// A new key with its secret, which is shown this once.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MadeKey {
+    /// The key.
+    #[serde(flatten)]
+    key: Key,
+    /// For the header `Authorization: Bearer …`.
+    secret: String,
+}
+
+/// All keys, also those revoked.
+#[utoipa::path(tag = "operator: keys", responses((status = 200, description = "A page", body = List<Key>)))]
+#[get("/operator/v1/keys")]
+async fn list_keys(app: Data<App>, _operator: Operator<Admin>, page: Page) -> Result<impl Responder, Problem> {
+    let rows = keys::list(&app.store, page.before(), page.fetch()).await?;
+    Ok(HttpResponse::Ok().json(page.list(rows, |key| (key.created_at.get(), key.id.clone()))))
+}
+
+/// Make a key.
+#[utoipa::path(tag = "operator: keys", request_body = NewKey, responses((status = 201, description = "Made", body = MadeKey)))]
+#[post("/operator/v1/keys", wrap = "from_fn(idempotency::once)")]
+async fn make_key(app: Data<App>, operator: Operator<Admin>, Json(new): Json<NewKey>) -> Result<impl Responder, Problem> {
+    let name = new.name.trim();
+    if !(1..=NAME).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(Problem::invalid("name", format!("needs 1 to {NAME} visible characters")));
+    }
+    let (secret, now) = (keys::new_secret(), app.clock.now());
+    let mut tx = app.store.begin().await?;
+    let made = keys::keep(&mut tx, &secret, name, new.role, now).await?;
+    let key = made.ok_or_else(|| Problem::defect(&"two random keys are the same"))?;
+    let after = Some(json!({"name": name, "role": new.role}));
+    audit(&mut tx, Change { actor: &operator.key.id, action: "key.create", target: &key.id, before: None, after }, now).await?;
+    tx.commit().await?;
+    Ok(HttpResponse::Created().json(MadeKey { key, secret }))
+}
+
+/// Revoke a key, at once and for good. The last admin key cannot be revoked.
+#[utoipa::path(tag = "operator: keys", params(("id" = String, Path)), responses((status = 204, description = "Revoked")))]
+#[delete("/operator/v1/keys/{id}")]
+async fn revoke_key(app: Data<App>, operator: Operator<Admin>, id: web::Path<String>) -> Result<impl Responder, Problem> {
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    match keys::revoke(&mut tx, &id, now).await? {
+        Revoked::Unknown => return Err(Code::NotFound.into()),
+        Revoked::LastAdmin => return Err(Problem::new(Code::Forbidden).detail("This is the last admin key")),
+        Revoked::Done => {}
+    }
+    audit(&mut tx, Change { actor: &operator.key.id, action: "key.revoke", target: &id, before: None, after: None }, now).await?;
+    tx.commit().await?;
+    Ok(HttpResponse::NoContent())
+}
+
+/// What operators changed.
+#[utoipa::path(tag = "operator: audit log", responses((status = 200, description = "A page", body = List<Entry>)))]
+#[get("/operator/v1/audit_log")]
+async fn audit_log(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Result<impl Responder, Problem> {
+    let rows = audit::list(&app.store, page.before(), page.fetch()).await?;
+    Ok(HttpResponse::Ok().json(page.list(rows, |entry| (entry.at.get(), entry.id.clone()))))
+}

@@ -1,0 +1,89 @@
+//! Ops on orders (`lua/order/ops.lua`), typed. They free things or follow money, so they are never refused for load.
+
+use serde::Serialize;
+
+use super::row::OrderRow;
+use crate::hot::lane::IdempotencyKey;
+use crate::hot::{Answer, Class, Engine, Place, Trouble};
+use crate::id::{OrderId, UserId};
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Op<'a> {
+    PaymentAsked { order: &'a str, user: &'a str },
+    Cancel { order: &'a str, user: &'a str },
+    Closed { order: &'a str },
+    Pay { order: &'a str, transaction: &'a str, amount: i64, paid_at: i64 },
+    Refunded { order: &'a str, number: i64 },
+}
+
+/// A decided op on an order: the order after it, or the code of the refusal.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The order as it is now, or why not.
+    pub decision: Result<OrderRow, crate::code::Code>,
+    /// Where it was decided.
+    pub place: Place,
+    /// Whether an `Idempotency-Key` gave the first answer again.
+    pub replayed: bool,
+}
+
+impl Decided {
+    fn read(answer: Answer) -> Result<Self, Trouble> {
+        let decision = match answer.decision {
+            Ok(_word) => Ok(first_row(&answer.payload)?),
+            Err(code) => Err(code),
+        };
+        Ok(Self { decision, place: answer.place, replayed: answer.replayed })
+    }
+}
+
+/// The order row that an answer carries first.
+fn first_row(payload: &[Vec<u8>]) -> Result<OrderRow, Trouble> {
+    let packed = payload.first().ok_or_else(|| Trouble::Defect("an answer without its order".into()))?;
+    rmp_serde::from_slice(packed).map_err(|error| Trouble::Defect(error.to_string()))
+}
+
+async fn send(engine: &Engine, order: OrderId, op: &Op<'_>, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    Decided::read(engine.submit(order.campaign(), Class::Drain, op, key).await?)
+}
+
+/// The shopper asks for the payment. Refusals: `not_found`, `order_expired`, `order_not_payable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn payment_asked(engine: &Engine, order: OrderId, user: UserId, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::PaymentAsked { order: order.hot(), user: user.hot() }, key).await
+}
+
+/// The shopper gives up an unpaid order. Refusals: `not_found`, `order_not_cancellable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn cancel(engine: &Engine, order: OrderId, user: UserId, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Cancel { order: order.hot(), user: user.hot() }, key).await
+}
+
+/// The provider says that the payment can no longer happen. Refusal: `not_found`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn closed(engine: &Engine, order: OrderId) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Closed { order: order.hot() }, None).await
+}
+
+/// Money came in: `amount` fen at `paid_at` (Unix ms), as the provider's `transaction`. Refusal: `not_found`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn pay(engine: &Engine, order: OrderId, transaction: &str, amount: i64, paid_at: i64) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Pay { order: order.hot(), transaction, amount, paid_at }, None).await
+}
+
+/// The provider executed the order's refund `number`. Refusal: `not_found`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn refunded(engine: &Engine, order: OrderId, number: i64) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Refunded { order: order.hot(), number }, None).await
+}
