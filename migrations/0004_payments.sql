@@ -8,8 +8,10 @@ CREATE TABLE payment_requests (
     provider    TEXT   NOT NULL,
     amount_fen  BIGINT NOT NULL CHECK (amount_fen >= 0),
     created_at  BIGINT NOT NULL,
-    parameters  TEXT
+    looks       BIGINT NOT NULL CHECK (looks >= 0), -- how often the provider was asked whether it was paid
+    look_at     BIGINT             -- when to ask next; NULL: decided
 );
+CREATE INDEX payment_requests_due ON payment_requests (look_at);
 
 -- The inbox: each notification is here before anything else happens, once per transaction.
 CREATE TABLE payments (

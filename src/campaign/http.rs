@@ -170,9 +170,7 @@ fn stays_publishable(old: &Definition, new: &Definition, now: crate::clock::Unix
 
 async fn keep_change(app: &App, actor: &str, old: &Record, new: &Record) -> Result<bool, Problem> {
     let mut tx = app.store.begin().await?;
-    // The state that the clock made of it is not written: SQL has what hot state reported.
-    let stored = Record { state: stored_state(old.state), ..new.clone() };
-    if !records::replace(&mut tx, &stored).await? {
+    if !records::replace(&mut tx, new).await? {
         tx.rollback().await?;
         return Ok(false);
     }
@@ -181,14 +179,6 @@ async fn keep_change(app: &App, actor: &str, old: &Record, new: &Record) -> Resu
     audit(&mut tx, change, new.updated_at).await?;
     tx.commit().await?;
     Ok(true)
-}
-
-/// `scheduled` is `live` whose time has not come.
-const fn stored_state(state: RecordState) -> RecordState {
-    match state {
-        RecordState::Scheduled => RecordState::Live,
-        RecordState::Draft | RecordState::Live | RecordState::Paused | RecordState::Ended | RecordState::Archived => state,
-    }
 }
 
 fn json(value: &impl Serialize) -> Option<Value> {

@@ -11,7 +11,9 @@
 
 pub mod check;
 pub mod demo;
+pub mod desk;
 pub mod http;
+pub mod live;
 pub mod model;
 pub mod ops;
 pub mod patch;
@@ -19,5 +21,6 @@ pub mod projection;
 pub mod read;
 pub mod records;
 pub mod rules;
+pub mod storefront;
 pub mod view;
 pub mod wording;

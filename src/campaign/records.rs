@@ -173,10 +173,9 @@ pub async fn replace(tx: &mut Tx, record: &Record) -> Result<bool, StoreError> {
     let head = &record.definition.head;
     let changed = execute!(
         tx,
-        "UPDATE campaigns SET title = $1, state = $2, definition = $3, version = $4, starts_at = $5, ends_at = $6, updated_at = $7 \
-         WHERE id = $8 AND version = $9",
+        "UPDATE campaigns SET title = $1, definition = $2, version = $3, starts_at = $4, ends_at = $5, updated_at = $6 \
+         WHERE id = $7 AND version = $8",
         head.title.as_str(),
-        record.state.word(),
         record.definition_json()?,
         record.version,
         head.starts_at.get(),
@@ -188,22 +187,6 @@ pub async fn replace(tx: &mut Tx, record: &Record) -> Result<bool, StoreError> {
     if changed > 0 {
         keep_version(tx, record).await?;
     }
-    Ok(changed > 0)
-}
-
-/// Writes the state down as hot state reported it. `false`: it was that already.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn set_state(tx: &mut Tx, id: CampaignId, state: RecordState, now: UnixMs) -> Result<bool, StoreError> {
-    let changed = execute!(
-        tx,
-        "UPDATE campaigns SET state = $1, updated_at = $2 WHERE id = $3 AND state <> $4",
-        state.word(),
-        now.get(),
-        id.to_string(),
-        state.word(),
-    )?;
     Ok(changed > 0)
 }
 

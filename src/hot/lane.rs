@@ -38,12 +38,12 @@ pub enum Class {
 }
 
 /// The scope and body of an `Idempotency-Key`, both hashed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Caller, method, path and key.
+    /// Hash of caller, method, path and key.
     pub scope: String,
-    /// The request body.
-    pub body: String,
+    /// Hash of the request's body.
+    pub body_hash: String,
 }
 
 /// A packed op on its way.
@@ -65,7 +65,7 @@ struct Keyed<'a, T> {
 /// Packs a typed op: a map with `op` and its arguments.
 pub(super) fn pack<T: Serialize>(op: &T, key: Option<&IdempotencyKey>) -> Result<Vec<u8>, Trouble> {
     let packed = match key {
-        Some(key) => rmp_serde::to_vec_named(&Keyed { op, key: &key.scope, body: &key.body }),
+        Some(key) => rmp_serde::to_vec_named(&Keyed { op, key: &key.scope, body: &key.body_hash }),
         None => rmp_serde::to_vec_named(op),
     };
     packed.map_err(|error| Trouble::Defect(error.to_string()))

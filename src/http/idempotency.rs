@@ -41,14 +41,7 @@ const LARGEST_BODY: usize = 1024 * 1024;
 /// Headers of an answer that belong to the transport and are made anew.
 const NOT_KEPT: [&str; 4] = ["content-length", "transfer-encoding", "connection", "date"];
 
-/// A request's key: who asks what, and with which body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IdempotencyKey {
-    /// Hash of caller, method, path and key; 22 letters.
-    pub scope: String,
-    /// Hash of the body (an absent one counts as `{}`); 22 letters.
-    pub body_hash: String,
-}
+pub use crate::hot::lane::IdempotencyKey;
 
 impl IdempotencyKey {
     /// The key of a shopper's request; `None` if none was sent.

@@ -3,6 +3,7 @@
 //! The order a request meets: [`envelope`] (request id, metrics, deadline, panics, CORS), [`limits`], the route, its extractors
 //! ([`caller`], [`extract`], [`body`]), for keyed POSTs [`idempotency`], then the domain's handler.
 
+pub mod answer;
 pub mod body;
 pub mod caller;
 pub mod cors;

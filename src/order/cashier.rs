@@ -140,7 +140,7 @@ impl Cashier {
     /// # Errors
     /// Those of the database.
     pub async fn round(&self) -> Result<bool, StoreError> {
-        Ok(self.payments().await? | self.closings().await? | self.refunds().await?)
+        Ok(self.payments().await? | self.looks().await? | self.closings().await? | self.refunds().await?)
     }
 
     async fn payments(&self) -> Result<bool, StoreError> {
@@ -258,16 +258,31 @@ impl Cashier {
         Ok(())
     }
 
-    /// Looks whether an order that was asked for was paid without a notification arriving.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn look(&self, order: OrderId) -> Result<(), StoreError> {
-        if let Ok(Some(payment)) = self.provider.query(order).await {
-            self.receive(self.provider.name(), &payment).await?;
+    /// Asks after payments that were asked for and not heard of: a notification may have been lost.
+    async fn looks(&self) -> Result<bool, StoreError> {
+        const DUE: &str = "SELECT order_id, looks, look_at FROM payment_requests WHERE provider = $1 AND look_at <= $2 ORDER BY look_at LIMIT $3";
+        const TAKE: &str = "UPDATE payment_requests SET looks = looks + 1, look_at = $1 WHERE order_id = $2 AND look_at = $3";
+        let now = self.clock.now();
+        let due = fetch_all!(&self.store, (OrderId, i64, i64), DUE, self.provider.name(), now, ROUND)?;
+        for (order, looks, look_at) in &due {
+            let next = usize::try_from(*looks + 1).ok().and_then(|next| LOOKS.get(next)).map(|ms| now.get().saturating_add(*ms));
+            if execute!(&self.store, TAKE, next, *order, *look_at)? == 1
+                && let Ok(Some(payment)) = self.provider.query(*order).await
+            {
+                self.receive(self.provider.name(), &payment).await?;
+            }
         }
-        Ok(())
+        Ok(!due.is_empty())
     }
+}
+
+/// Pauses in ms before each look for a payment without a notification; after the last one the end of the hold asks the provider.
+const LOOKS: [i64; 4] = [5_000, 30_000, 120_000, 300_000];
+
+/// Ms from asking for a payment to the first look for it.
+pub(super) const fn first_look() -> i64 {
+    let [first, ..] = LOOKS;
+    first
 }
 
 #[cfg(test)]

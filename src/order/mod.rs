@@ -12,9 +12,12 @@
 //! While an order is `closing` its seat and units stay reserved, for "not paid yet" does not mean "cannot be paid any more".
 
 pub mod cashier;
+pub mod desk;
+pub mod http;
 pub mod ops;
 pub mod projection;
 pub mod provider;
+pub mod records;
 pub mod row;
 pub mod sandbox;
 pub mod view;

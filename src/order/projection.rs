@@ -133,9 +133,10 @@ impl OrderProjection {
     }
 
     async fn asked(&self, tx: &mut Tx, order: OrderId, at: i64) -> Result<(), StoreError> {
-        const ASKED: &str = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at) \
-                             SELECT id, campaign_id, $1, amount_fen, $2 FROM orders WHERE id = $3 ON CONFLICT (order_id) DO NOTHING";
-        execute!(tx, ASKED, self.provider, at, order).map(|_rows| ())
+        const ASKED: &str = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at, looks, look_at) \
+                             SELECT id, campaign_id, $1, amount_fen, $2, 0, $3 FROM orders WHERE id = $4 ON CONFLICT (order_id) DO NOTHING";
+        let look_at = at.saturating_add(super::cashier::first_look());
+        execute!(tx, ASKED, self.provider, at, look_at, order).map(|_rows| ())
     }
 
     async fn closing(&self, tx: &mut Tx, order: OrderId, at: i64) -> Result<(), StoreError> {
@@ -147,10 +148,11 @@ impl OrderProjection {
 
     async fn refund_due(&self, tx: &mut Tx, order: OrderId, told: &Told, at: i64) -> Result<(), StoreError> {
         const DUE: &str = "INSERT INTO refunds (refund_no, order_id, campaign_id, provider, transaction_id, amount_fen, reason, state, attempts, \
-                           next_attempt_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8, $8) \
-                           ON CONFLICT (refund_no) DO NOTHING";
+                           next_attempt_at, created_at) VALUES ($1, $2, $3, COALESCE((SELECT provider FROM payments WHERE transaction_id = $4), $5), \
+                           $4, $6, $7, 'pending', 0, $8, $8) ON CONFLICT (refund_no) DO NOTHING";
         let number = refund_no(order, told.number);
-        execute!(tx, DUE, number, order, order.campaign(), self.provider, &told.transaction, told.amount, &told.reason, at).map(|_rows| ())
+        // Whoever took the payment sends it back.
+        execute!(tx, DUE, number, order, order.campaign(), &told.transaction, self.provider, told.amount, &told.reason, at).map(|_rows| ())
     }
 }
 
@@ -171,7 +173,9 @@ async fn processed(tx: &mut Tx, told: &Told, note: Option<&str>) -> Result<(), S
 /// Nobody needs to close the payment any more.
 async fn closed(tx: &mut Tx, order: OrderId, at: i64) -> Result<(), StoreError> {
     const CLOSED: &str = "UPDATE closings SET state = 'done', done_at = $1 WHERE order_id = $2 AND state <> 'done'";
-    execute!(tx, CLOSED, at, order).map(|_rows| ())
+    const DECIDED: &str = "UPDATE payment_requests SET look_at = NULL WHERE order_id = $1";
+    execute!(&mut *tx, CLOSED, at, order)?;
+    execute!(tx, DECIDED, order).map(|_rows| ())
 }
 
 async fn refunded(tx: &mut Tx, order: OrderId, told: &Told, at: i64) -> Result<(), StoreError> {

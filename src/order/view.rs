@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::{OrderRow, State};
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, OrderId, RoomId};
 use crate::money::Fen;
@@ -93,6 +94,46 @@ pub struct OrderView {
     /// Why it was released or refunded.
     #[schema(example = "room_failed")]
     pub reason: Option<String>,
+}
+
+impl OrderState {
+    /// The state as its buyer sees it.
+    #[must_use]
+    pub const fn of(state: State) -> Self {
+        match state {
+            State::Held | State::Closing => Self::AwaitingPayment,
+            State::Paid => Self::Paid,
+            State::Confirmed => Self::Confirmed,
+            State::Fulfilled => Self::Fulfilled,
+            State::Released => Self::Released,
+            State::RefundDue => Self::RefundDue,
+            State::Refunded => Self::Refunded,
+        }
+    }
+}
+
+impl OrderRow {
+    /// The order as its buyer sees it.
+    #[must_use]
+    pub fn view(&self, id: OrderId) -> OrderView {
+        let state = OrderState::of(self.state);
+        OrderView {
+            id,
+            campaign_id: id.campaign(),
+            sku: self.sku.clone(),
+            quantity: self.quantity,
+            amount_fen: Fen::new(self.amount),
+            paid_fen: Fen::new(self.paid),
+            refunded_fen: Fen::new(self.refunded),
+            state,
+            room_id: RoomId::from_hot(id.campaign(), &self.room).ok(),
+            chain_id: None,
+            pay_by: (state == OrderState::AwaitingPayment).then_some(UnixMs::new(self.pay_by)),
+            created_at: UnixMs::new(self.created_at),
+            paid_at: (self.paid_at > 0).then_some(UnixMs::new(self.paid_at)),
+            reason: (!self.reason.is_empty()).then(|| self.reason.clone()),
+        }
+    }
 }
 
 #[cfg(test)]

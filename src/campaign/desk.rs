@@ -1,0 +1,229 @@
+//! The operator's routes on a running campaign: publish, pause, resume, end, stock, report.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::http::{blocked, existing, report as check_report};
+use super::live;
+use super::ops::{self, Step};
+use super::records::{Record, RecordState};
+use crate::app::App;
+use crate::code::Code;
+use crate::http::answer::Decided;
+use crate::http::body::KeyedJson;
+use crate::http::caller::{Editor, Operator, Viewer};
+use crate::http::extract::Id;
+use crate::http::idempotency::IdempotencyKey;
+use crate::http::problem::Problem;
+use crate::id::CampaignId;
+use crate::money::Fen;
+use crate::operator::audit::{Change, audit};
+use crate::projector::cursor::Cursor;
+use crate::store::fetch_all;
+
+/// A body without fields.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Units to add, or to take back from what nobody holds (negative).
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddStock {
+    /// The item.
+    #[schema(example = "cherry-1kg")]
+    sku: String,
+    /// Units.
+    #[schema(example = 200)]
+    add: i64,
+}
+
+/// An item's units.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StockView {
+    /// The item.
+    sku: String,
+    /// Units ever put in: left + held + sold + returned.
+    put_in: i64,
+    /// Units nobody holds.
+    stock_left: i64,
+    /// Units in unpaid orders.
+    held: i64,
+    /// Units in paid orders.
+    sold: i64,
+    /// Units taken back.
+    returned: i64,
+}
+
+/// The numbers of a campaign.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Report {
+    /// The campaign.
+    campaign_id: CampaignId,
+    /// Where it is in its life.
+    state: RecordState,
+    /// Its items' units.
+    stock: Vec<StockView>,
+    /// Rooms by state.
+    rooms: BTreeMap<String, i64>,
+    /// Orders by state.
+    orders: BTreeMap<String, i64>,
+    /// Shoppers with an order.
+    shoppers: i64,
+    /// All money that came in.
+    paid_fen: Fen,
+    /// All money that went back.
+    refunded_fen: Fen,
+    /// Visits of its share links.
+    share_visits: i64,
+}
+
+/// The most units one call may add or take back, as in a definition.
+const MOST_UNITS: i64 = 1_000_000_000;
+
+/// Put a draft in force. What is published already answers the same.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
+    responses((status = 200, body = Record), (status = 422, description = "publish_blocked with the findings")))]
+#[post("/operator/v1/campaigns/{id}/publish")]
+pub async fn publish(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: KeyedJson<Nothing>) -> Result<HttpResponse, Problem> {
+    let record = existing(&app, id.0).await?;
+    if record.state != RecordState::Draft {
+        return Ok(HttpResponse::Ok().json(record));
+    }
+    let findings = check_report(&app, &record).await?;
+    if !findings.errors.is_empty() {
+        return Err(blocked(&findings));
+    }
+    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
+    note(&app, &operator, "campaign.publish", id.0, json!({"version": record.version})).await?;
+    Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
+}
+
+/// Puts a definition in force in hot state and waits until SQL knows.
+///
+/// # Errors
+/// Trouble of Redis or SQL; a kind without a program is `campaign_state`.
+pub async fn put_in_force(app: &App, record: &Record, key: Option<&IdempotencyKey>) -> Result<Decided, Problem> {
+    let rules = live::compile(&record.definition, record.version).ok_or(Code::CampaignState)?;
+    Cursor::create(&app.store, record.id, record.definition.kind().word(), app.clock.now()).await?;
+    live::ensure(app, record.id).await?;
+    let stock = live::first_stock(&record.definition);
+    let done = ops::publish(&app.engine, record.id, &rules, &stock, key).await?;
+    let decided = Decided { campaign: record.id, place: done.place, replayed: done.replayed };
+    if let Err(code) = done.decision {
+        return Err(decided.refuse(code.into()));
+    }
+    app.projector.settled(record.id, done.place).await?;
+    Ok(decided)
+}
+
+macro_rules! step {
+    ($name:ident, $path:literal, $step:expr, $about:literal) => {
+        #[doc = $about]
+        #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
+            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+        #[post($path)]
+        pub async fn $name(
+            app: Data<App>,
+            operator: Operator<Editor>,
+            id: Id<CampaignId>,
+            body: KeyedJson<Nothing>,
+        ) -> Result<HttpResponse, Problem> {
+            set_status(&app, &operator, id.0, $step, body.key.as_ref()).await
+        }
+    };
+}
+
+step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms or joins; deadlines and payments go on.");
+step!(resume, "/operator/v1/campaigns/{id}/resume", Step::Resume, "End a pause.");
+step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms; open rooms may fill until their deadline.");
+
+async fn set_status(
+    app: &App,
+    operator: &Operator<Editor>,
+    campaign: CampaignId,
+    step: Step,
+    key: Option<&IdempotencyKey>,
+) -> Result<HttpResponse, Problem> {
+    running(app, campaign).await?;
+    let done = ops::set_status(&app.engine, campaign, step, key).await?;
+    let decided = Decided { campaign, place: done.place, replayed: done.replayed };
+    done.decision.map_err(|code| decided.refuse(code.into()))?;
+    app.projector.settled(campaign, done.place).await?;
+    note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
+    Ok(decided.json(StatusCode::OK, &existing(app, campaign).await?))
+}
+
+/// 404 for unknown campaigns, `campaign_state` for drafts and archived ones.
+async fn running(app: &App, campaign: CampaignId) -> Result<Record, Problem> {
+    let record = existing(app, campaign).await?;
+    if live::ensure(app, campaign).await? { Ok(record) } else { Err(Code::CampaignState.into()) }
+}
+
+/// Add units of an item, or take back unreserved ones.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = AddStock, security(("operator_key" = [])),
+    responses((status = 200, body = StockView), (status = 409, description = "sold_out: fewer are left than asked back")))]
+#[post("/operator/v1/campaigns/{id}/stock")]
+pub async fn stock(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: KeyedJson<AddStock>) -> Result<HttpResponse, Problem> {
+    let AddStock { sku, add } = body.body;
+    if add == 0 || add.abs() > MOST_UNITS {
+        return Err(Problem::invalid("add", format!("must be 1 to {MOST_UNITS}, or the same below zero")));
+    }
+    running(&app, id.0).await?;
+    let done = ops::add_stock(&app.engine, id.0, &sku, add, body.key.as_ref()).await?;
+    let decided = Decided { campaign: id.0, place: done.place, replayed: done.replayed };
+    let row = done.decision.map_err(|code| decided.refuse(code.into()))?;
+    if !done.replayed {
+        note(&app, &operator, "campaign.stock", id.0, json!({"sku": sku, "add": add})).await?;
+    }
+    Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
+}
+
+fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
+    StockView { sku, put_in: row.put_in, stock_left: row.left, held: row.held, sold: row.sold, returned: row.returned }
+}
+
+/// The numbers of a campaign.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])), responses((status = 200, body = Report)))]
+#[get("/operator/v1/campaigns/{id}/report")]
+pub async fn report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
+    const ORDERS: &str = "SELECT state, COUNT(*) FROM orders WHERE campaign_id = $1 GROUP BY state";
+    const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \
+                         CAST(COALESCE(SUM(refunded_fen), 0) AS BIGINT) FROM orders WHERE campaign_id = $1";
+    const VISITS: &str = "SELECT CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares WHERE campaign_id = $1";
+    let record = existing(&app, id.0).await?;
+    app.projector.caught_up(id.0).await;
+    let rooms = fetch_all!(&app.store, (String, i64), ROOMS, id.0)?;
+    let orders = fetch_all!(&app.store, (String, i64), ORDERS, id.0)?;
+    let (shoppers, paid, refunded) = crate::store::fetch_one!(&app.store, (i64, i64, i64), MONEY, id.0)?;
+    let (share_visits,) = crate::store::fetch_one!(&app.store, (i64,), VISITS, id.0)?;
+    let stock = match live::read(&app, id.0, None).await? {
+        Some(live) => live.stock.into_iter().map(|(sku, row)| stock_view(sku, &row)).collect(),
+        None => Vec::new(),
+    };
+    Ok(HttpResponse::Ok().json(Report {
+        campaign_id: id.0,
+        state: record.state,
+        stock,
+        rooms: rooms.into_iter().collect(),
+        orders: orders.into_iter().collect(),
+        shoppers,
+        paid_fen: Fen::new(paid),
+        refunded_fen: Fen::new(refunded),
+        share_visits,
+    }))
+}
+
+/// Writes an operator's act on a running campaign into the audit log.
+async fn note(app: &App, operator: &Operator<Editor>, action: &str, campaign: CampaignId, after: Value) -> Result<(), Problem> {
+    let target = campaign.to_string();
+    let mut tx = app.store.begin().await?;
+    audit(&mut tx, Change { actor: &operator.key.id, action, target: &target, before: None, after: Some(after) }, app.clock.now()).await?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,201 @@
+//! A published campaign in hot state: finding it, reading its numbers, putting definitions in force.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use super::model::{Definition, GroupBuy};
+use super::ops::{Status, StatusRow, StockRow};
+use super::records::{self, Record, RecordState};
+use super::rules::{Item, Limits, Rules, Tier};
+use super::view::{CampaignNumbers, CampaignState, CampaignView, CampaignYou};
+use crate::app::App;
+use crate::clock::UnixMs;
+use crate::hot::engine::Found;
+use crate::hot::{Place, Read, Trouble};
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, UserId};
+use crate::projector::cursor::Cursor;
+
+/// Definitions kept in memory; then all are forgotten and read again as needed.
+const KEPT: usize = 4_096;
+
+/// Published definitions by campaign; a version never changes, so one read from SQL stays true.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    kept: RwLock<HashMap<CampaignId, Arc<Record>>>,
+}
+
+impl Definitions {
+    /// The campaign's record with at least this version of its definition.
+    ///
+    /// # Errors
+    /// When SQL does not answer.
+    pub async fn get(&self, app: &App, campaign: CampaignId, version: i64) -> Result<Option<Arc<Record>>, Problem> {
+        let kept = self.kept.read().ok().and_then(|kept| kept.get(&campaign).cloned());
+        if let Some(record) = kept.filter(|record| record.version >= version) {
+            return Ok(Some(record));
+        }
+        let Some(record) = records::find(&app.store, campaign).await? else { return Ok(None) };
+        let record = Arc::new(record);
+        if let Ok(mut kept) = self.kept.write() {
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(campaign, Arc::clone(&record));
+        }
+        Ok(Some(record))
+    }
+}
+
+/// Row `users` of hot state: what counts against a shopper's limits.
+#[derive(Debug, Default, serde::Deserialize)]
+struct UserRow {
+    orders: i64,
+    opened: i64,
+    _joined: i64,
+    _unpaid: i64,
+}
+
+/// A published campaign as hot state has it now.
+#[derive(Debug)]
+pub struct Live {
+    /// The record in SQL.
+    pub record: Arc<Record>,
+    /// Status and room counters.
+    pub status: StatusRow,
+    /// Stock by SKU.
+    pub stock: HashMap<String, StockRow>,
+    /// Where this was read.
+    pub place: Place,
+    /// The engine's clock.
+    pub now: UnixMs,
+    user: Option<UserRow>,
+}
+
+impl Live {
+    /// The campaign's state for shoppers at its own clock.
+    #[must_use]
+    pub fn state(&self) -> CampaignState {
+        let stored = match self.status.status {
+            Status::Live => RecordState::Live,
+            Status::Paused => RecordState::Paused,
+            Status::Ended => RecordState::Ended,
+        };
+        stored.at(&self.record.definition, self.now).shown().unwrap_or(CampaignState::Ended)
+    }
+
+    /// What a shopper sees; `newcomer` says whether the caller never paid an order.
+    #[must_use]
+    pub fn view(&self, newcomer: Option<bool>) -> Option<CampaignView> {
+        let stock = self.stock.iter().map(|(sku, row)| (sku.clone(), (row.put_in - row.returned, row.left, row.sold))).collect();
+        let numbers = CampaignNumbers {
+            state: self.state(),
+            now: self.now,
+            stock,
+            rooms_open: self.status.rooms_open,
+            rooms_formed: self.status.rooms_formed,
+        };
+        let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers)?;
+        view.you = newcomer.map(|newcomer| self.you(&view, newcomer));
+        Some(view)
+    }
+
+    fn you(&self, view: &CampaignView, newcomer: bool) -> CampaignYou {
+        let (orders, opened) = self.user.as_ref().map_or((0, 0), |user| (user.orders, user.opened));
+        CampaignYou {
+            newcomer,
+            orders_left: (view.limits.orders_per_user - orders).max(0),
+            rooms_left: (view.limits.rooms_opened_per_user - opened).max(0),
+        }
+    }
+}
+
+/// Makes sure that a campaign has a lane here. `false`: it was never published, or its hot state is gone.
+///
+/// # Errors
+/// When SQL does not answer.
+pub async fn ensure(app: &App, campaign: CampaignId) -> Result<bool, Problem> {
+    if app.engine.knows(campaign) {
+        return Ok(true);
+    }
+    let Some(cursor) = Cursor::read(&app.store, campaign).await? else { return Ok(false) };
+    let Some(program) = crate::app::program_of(&cursor.kind) else { return Ok(false) };
+    if cursor.state == "archived" {
+        return Ok(false);
+    }
+    app.engine.open(campaign, program);
+    app.engine.fence(campaign, "first seen".into());
+    Ok(true)
+}
+
+/// A published campaign; `None` for drafts and unknown ones.
+///
+/// # Errors
+/// Trouble of Redis or SQL.
+pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Result<Option<Live>, Problem> {
+    if !ensure(app, campaign).await? {
+        return Ok(None);
+    }
+    let Some(record) = app.definitions.get(app, campaign, 0).await? else { return Ok(None) };
+    let skus: Vec<String> = record.definition.items().iter().map(|item| item.sku.to_owned()).collect();
+    let mut requests = vec![Read::Row("def", "status")];
+    requests.extend(skus.iter().map(|sku| Read::Row("stock", sku)));
+    let caller = user.map(|user| user.hot().to_owned());
+    requests.extend(caller.iter().map(|user| Read::Row("users", user)));
+    let snapshot = app.engine.read(campaign, &requests).await?;
+    let mut found = snapshot.found.into_iter();
+    let Some(status) = row::<StatusRow>(found.next())? else { return Ok(None) };
+    let mut stock = HashMap::new();
+    for sku in skus {
+        if let Some(row) = row(found.next())? {
+            stock.insert(sku, row);
+        }
+    }
+    let user = row(found.next())?;
+    let Some(record) = app.definitions.get(app, campaign, status.version).await? else { return Ok(None) };
+    Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), user }))
+}
+
+/// A row that was read, unpacked.
+///
+/// # Errors
+/// A defect when it does not read.
+pub fn row<T: serde::de::DeserializeOwned>(found: Option<Found>) -> Result<Option<T>, Problem> {
+    match found {
+        Some(Found::Row(Some(packed))) => rmp_serde::from_slice(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string()).into()),
+        Some(Found::Row(None) | Found::Rows(_)) | None => Ok(None),
+    }
+}
+
+/// The rules that decisions need, of a group-buy's definition.
+#[must_use]
+pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
+    let own: &GroupBuy = definition.group_buy()?;
+    let item = |item: &super::model::GroupBuyItem| {
+        let tiers = item.tiers.iter().map(|tier| Tier { size: tier.size, price: tier.price_fen.get() }).collect();
+        (item.sku.clone(), Item { tiers })
+    };
+    Some(Rules {
+        version,
+        starts_at: definition.head.starts_at.get(),
+        ends_at: definition.head.ends_at.get(),
+        room_ttl: own.room_ttl_seconds.saturating_mul(1000),
+        payment_ttl: own.payment_ttl_seconds.saturating_mul(1000),
+        list_rooms: own.list_rooms,
+        limits: Limits {
+            quantity_per_order: own.limits.quantity_per_order,
+            orders_per_user: own.limits.orders_per_user,
+            rooms_opened_per_user: own.limits.rooms_opened_per_user,
+            rooms_joined_per_user: own.limits.rooms_joined_per_user,
+            unpaid_per_user: own.limits.unpaid_per_user,
+            users_per_device: own.limits.users_per_device,
+        },
+        items: own.items.iter().map(item).collect(),
+    })
+}
+
+/// The units each item brings when the campaign is first published.
+#[must_use]
+pub fn first_stock(definition: &Definition) -> Vec<(String, i64)> {
+    definition.group_buy().map_or_else(Vec::new, |own| own.items.iter().map(|item| (item.sku.clone(), item.stock)).collect())
+}

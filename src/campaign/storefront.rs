@@ -1,0 +1,73 @@
+//! The shopper's routes on campaigns.
+
+use actix_web::http::header::{ETAG, IF_NONE_MATCH};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
+use serde::Serialize;
+
+use super::live::{self, Live};
+use super::records::{self, Record};
+use super::view::CampaignView;
+use crate::app::App;
+use crate::code::Code;
+use crate::http::caller::MaybeSession;
+use crate::http::extract::Id;
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, UserId};
+use crate::store::fetch_optional;
+
+/// Campaigns that run or will run, newest first.
+#[utoipa::path(tag = "campaigns", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = List<CampaignView>)))]
+#[get("/v1/campaigns")]
+pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
+    let rows = records::list_open(&app.store, app.clock.now(), page.before(), page.fetch()).await?;
+    let List { items, next_cursor } = page.list(rows, |record: &Record| (record.created_at.get(), record.id.to_string()));
+    let mut views = Vec::with_capacity(items.len());
+    for record in items {
+        views.extend(live::read(&app, record.id, None).await?.and_then(|live| live.view(None)));
+    }
+    Ok(HttpResponse::Ok().json(List { items: views, next_cursor }))
+}
+
+/// One campaign. With a session it says what the campaign still allows the caller.
+#[utoipa::path(tag = "campaigns", params(("id" = CampaignId, Path)),
+    responses((status = 200, body = CampaignView), (status = 304, description = "unchanged since the ETag")))]
+#[get("/v1/campaigns/{id}")]
+pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    let user = session.0.map(|session| session.user_id);
+    let live = live::read(&app, id.0, user).await?.ok_or(Code::NotFound)?;
+    let etag = etag(&live, user);
+    if request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
+    }
+    let newcomer = match user {
+        Some(user) => Some(newcomer(&app, user).await?),
+        None => None,
+    };
+    let view = live.view(newcomer).ok_or(Code::NotFound)?;
+    Ok(json(etag, &view))
+}
+
+fn json(etag: String, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((ETAG, etag)).insert_header(("cache-control", "private, max-age=1")).json(body)
+}
+
+/// Changes with everything in the view but its `now`.
+fn etag(live: &Live, user: Option<UserId>) -> String {
+    let who = user.map(|user| user.to_string()).unwrap_or_default();
+    let state = format!("{:?}", live.state());
+    let hash = crate::crypto::sha256_hex(format!("{} {} {} {state} {who}", live.place.epoch, live.place.seq, live.record.version).as_bytes());
+    format!("\"{}\"", hash.get(..16).unwrap_or_default())
+}
+
+/// Whether a shopper never paid an order.
+///
+/// # Errors
+/// When SQL does not answer.
+pub async fn newcomer(app: &App, user: UserId) -> Result<bool, Problem> {
+    const PAID: &str = "SELECT first_paid_at FROM users WHERE id = $1";
+    let row = fetch_optional!(&app.store, (Option<i64>,), PAID, user)?;
+    Ok(row.is_none_or(|(paid,)| paid.is_none()))
+}

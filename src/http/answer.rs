@@ -1,0 +1,61 @@
+//! How a decided op becomes an HTTP answer: its place in the log, whether it was replayed, and trouble as problems.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+use super::problem::Problem;
+use crate::code::Code;
+use crate::hot::{Place, Trouble};
+use crate::id::CampaignId;
+
+/// `<campaign>:<epoch>:<seq>`: where in the campaign's one order of things this was decided.
+const SEQ: &str = "liebian-seq";
+/// `true` when an `Idempotency-Key` gave the first answer again.
+const REPLAY: &str = "idempotent-replay";
+
+/// Where an op was decided, for the answer's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The place in its log.
+    pub place: Place,
+    /// Whether this repeats the first answer.
+    pub replayed: bool,
+}
+
+impl Decided {
+    fn seq(&self) -> String {
+        format!("{}:{}:{}", self.campaign, self.place.epoch, self.place.seq)
+    }
+
+    /// A yes.
+    pub fn json(&self, status: StatusCode, body: &impl Serialize) -> HttpResponse {
+        let mut response: HttpResponseBuilder = HttpResponse::build(status);
+        response.insert_header((SEQ, self.seq()));
+        if self.replayed {
+            response.insert_header((REPLAY, "true"));
+        }
+        response.json(body)
+    }
+
+    /// A no.
+    #[must_use]
+    pub fn refuse(&self, problem: Problem) -> Problem {
+        let problem = problem.header(HeaderName::from_static(SEQ), &self.seq());
+        if self.replayed { problem.header(HeaderName::from_static(REPLAY), "true") } else { problem }
+    }
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Recovering => Self::new(Code::Recovering),
+            Trouble::Overloaded => Self::new(Code::Overloaded),
+            Trouble::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail("Send the very same request again to learn it"),
+            Trouble::Defect(cause) => Self::defect(&cause),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The operator's routes on orders: lists, payments the shop took itself, refunds.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::cashier::Received;
+use super::http::{Nothing, state_of};
+use super::provider::{Payment, SHOP};
+use super::records::{self, Filter, OrderRecord, RefundRecord};
+use crate::app::App;
+use crate::campaign::http::existing;
+use crate::campaign::live;
+use crate::clock::UnixMs;
+use crate::code::Code;
+use crate::http::body::Json;
+use crate::http::caller::{Finance, Operator, Viewer};
+use crate::http::extract::{Id, Query};
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, OrderId};
+use crate::money::{Fen, MAX_FEN};
+use crate::operator::audit::{Change, audit};
+use crate::store::fetch_optional;
+
+/// The longest payment reference.
+const LONGEST_REFERENCE: usize = 64;
+
+/// A payment that the shop took itself.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShopPayment {
+    /// The shop's own number of it; reporting it again changes nothing.
+    #[schema(example = "4200001234202611220000000001")]
+    reference: String,
+    /// How much.
+    amount_fen: Fen,
+    /// When.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime, example = "2026-11-22T08:01:00Z")]
+    paid_at: UnixMs,
+}
+
+/// Which orders to list.
+#[derive(Debug, Deserialize)]
+struct OrderQuery {
+    state: Option<String>,
+    sku: Option<String>,
+    user_id: Option<String>,
+    room_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// Which refunds to list.
+#[derive(Debug, Deserialize)]
+struct RefundQuery {
+    state: Option<String>,
+}
+
+/// Reads a bound of time in a query.
+///
+/// # Errors
+/// 422 when it is no time.
+pub fn bound(name: &str, text: Option<&str>, default: i64) -> Result<i64, Problem> {
+    match text {
+        Some(text) => UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z")),
+        None => Ok(default),
+    }
+}
+
+/// A campaign's orders, newest first.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("state" = Option<String>, Query), ("sku" = Option<String>, Query),
+    ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
+    ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)), security(("operator_key" = [])),
+    responses((status = 200, body = List<OrderRecord>)))]
+#[get("/operator/v1/campaigns/{id}/orders")]
+pub async fn list(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    query: Query<OrderQuery>,
+    page: Page,
+) -> Result<HttpResponse, Problem> {
+    let query = query.0;
+    let filter = Filter {
+        state: query.state.as_deref().map(state_of).transpose()?,
+        sku: query.sku.unwrap_or_default(),
+        user: query.user_id.unwrap_or_default(),
+        room: query.room_id.unwrap_or_default(),
+        from: bound("from", query.from.as_deref(), 0)?,
+        to: bound("to", query.to.as_deref(), i64::MAX)?,
+    };
+    existing(&app, id.0).await?;
+    app.projector.caught_up(id.0).await;
+    let rows = records::of_campaign(&app.store, id.0, &filter, page.before(), page.fetch()).await?;
+    Ok(HttpResponse::Ok().json(page.list(rows, |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string()))))
+}
+
+/// Report a payment that the shop took itself. The same reference again changes nothing.
+#[utoipa::path(tag = "operator", params(("id" = OrderId, Path)), request_body = ShopPayment, security(("operator_key" = [])),
+    responses((status = 200, body = OrderRecord), (status = 422, description = "the reference was reported for another order or amount")))]
+#[post("/operator/v1/orders/{id}/paid")]
+pub async fn paid(app: Data<App>, operator: Operator<Finance>, id: Id<OrderId>, body: Json<ShopPayment>) -> Result<HttpResponse, Problem> {
+    let report = body.0;
+    if report.reference.is_empty() || report.reference.len() > LONGEST_REFERENCE || !report.reference.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::invalid("reference", format!("must be 1 to {LONGEST_REFERENCE} visible characters")));
+    }
+    if report.amount_fen < Fen::ZERO || report.amount_fen.get() > MAX_FEN {
+        return Err(Problem::invalid("amount_fen", format!("must be 0 to {MAX_FEN}")));
+    }
+    if !live::ensure(&app, id.0.campaign()).await? {
+        return Err(Code::NotFound.into());
+    }
+    app.projector.caught_up(id.0.campaign()).await;
+    records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?;
+    let payment = Payment {
+        transaction_id: format!("{SHOP}:{}", report.reference),
+        order_id: id.0.to_string(),
+        amount_fen: report.amount_fen,
+        paid_at: report.paid_at.get(),
+    };
+    not_reported_otherwise(&app, &payment).await?;
+    if matches!(app.cashier.receive(SHOP, &payment).await?, Received::Kept) {
+        return Err(Code::OutcomeUnknown.into());
+    }
+    note(&app, &operator, "order.paid", &payment.order_id, json!(report)).await?;
+    Ok(HttpResponse::Ok().json(records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
+}
+
+async fn not_reported_otherwise(app: &App, payment: &Payment) -> Result<(), Problem> {
+    const KNOWN: &str = "SELECT order_id, amount_fen FROM payments WHERE transaction_id = $1";
+    match fetch_optional!(&app.store, (String, Fen), KNOWN, &payment.transaction_id)? {
+        Some((order, amount)) if order != payment.order_id || amount != payment.amount_fen => {
+            Err(Problem::invalid("reference", "was reported for another order or amount"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refunds, newest first: what is due, what failed so far, what is done.
+#[utoipa::path(tag = "operator", params(("state" = Option<String>, Query), ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    security(("operator_key" = [])), responses((status = 200, body = List<RefundRecord>)))]
+#[get("/operator/v1/refunds")]
+pub async fn refunds(app: Data<App>, _operator: Operator<Viewer>, query: Query<RefundQuery>, page: Page) -> Result<HttpResponse, Problem> {
+    let state = query.0.state.unwrap_or_default();
+    if !["", "pending", "done", "stuck"].contains(&state.as_str()) {
+        return Err(Problem::invalid("state", "must be pending, done or stuck"));
+    }
+    for campaign in app.engine.campaigns() {
+        app.projector.caught_up(campaign).await;
+    }
+    let rows = records::refunds(&app.store, &state, page.before(), page.fetch()).await?;
+    Ok(HttpResponse::Ok().json(page.list(rows, |row: &RefundRecord| (row.created_at.get(), row.refund_no.clone()))))
+}
+
+/// The shop has sent a refund back itself. A repeat changes nothing.
+#[utoipa::path(tag = "operator", params(("refund_no" = String, Path)), request_body = Nothing, security(("operator_key" = [])),
+    responses((status = 200, body = RefundRecord), (status = 409, description = "not_refundable: a provider executes it, not the shop")))]
+#[post("/operator/v1/refunds/{refund_no}/done")]
+pub async fn refund_done(app: Data<App>, operator: Operator<Finance>, refund_no: Path<String>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
+    let refund = records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?;
+    if refund.provider != SHOP {
+        return Err(Problem::new(Code::NotRefundable).detail("Its payment provider executes this refund"));
+    }
+    if refund.state != "done" {
+        app.cashier.refunded(&refund.refund_no, &refund.order_id).await?;
+        if let Ok(order) = refund.order_id.parse::<OrderId>() {
+            app.projector.caught_up(order.campaign()).await;
+        }
+        note(&app, &operator, "refund.done", &refund.order_id, json!({"refund_no": refund.refund_no})).await?;
+    }
+    Ok(HttpResponse::Ok().json(records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?))
+}
+
+async fn note(app: &App, operator: &Operator<Finance>, action: &str, target: &str, after: serde_json::Value) -> Result<(), Problem> {
+    let mut tx = app.store.begin().await?;
+    audit(&mut tx, Change { actor: &operator.key.id, action, target, before: None, after: Some(after) }, app.clock.now()).await?;
+    Ok(tx.commit().await?)
+}

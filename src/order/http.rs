@@ -1,0 +1,279 @@
+//! The shopper's routes on orders, and the sandbox's pay page.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+
+use super::ops;
+use super::records;
+use super::row::{OrderRow, State};
+use super::sandbox::{Notification, Notify, Sandbox};
+use super::view::{OrderState, OrderView};
+use crate::app::App;
+use crate::campaign::live;
+use crate::code::Code;
+use crate::hot::Read;
+use crate::http::answer::Decided;
+use crate::http::body::{Json, KeyedJson};
+use crate::http::extract::Id;
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::{OrderId, UserId};
+use crate::identity::{Device, Session};
+use crate::money::Fen;
+
+/// How long a cancel waits for the provider to close the payment.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(25);
+/// A late notification comes after so long unless told otherwise, in seconds.
+const LATE: i64 = 30;
+/// The furthest a tester may move the clock in one call, in seconds: a year.
+const FURTHEST: i64 = 366 * 24 * 3600;
+
+/// A body without fields.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// What the client needs to pay.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PaymentView {
+    /// Who takes the payment.
+    #[schema(example = "sandbox")]
+    provider: &'static str,
+    /// The provider's own parameters.
+    #[schema(value_type = Object)]
+    parameters: serde_json::Value,
+}
+
+/// How the sandbox is to take a payment.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxPay {
+    /// How its notification comes.
+    #[serde(default)]
+    notify: Notify,
+    /// Seconds until a late notification.
+    delay_seconds: Option<i64>,
+    /// The payer's bank refuses: nothing is paid.
+    #[serde(default)]
+    fail: bool,
+}
+
+/// How far to move the clock.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Advance {
+    /// Seconds, forward only.
+    #[schema(example = 900)]
+    advance_seconds: i64,
+}
+
+/// The engine's clock.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ClockView {
+    /// Now.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    now: crate::clock::UnixMs,
+}
+
+/// The caller's order in hot state; 404 for anybody else's.
+async fn own(app: &App, id: OrderId, user: UserId) -> Result<Option<OrderRow>, Problem> {
+    if !live::ensure(app, id.campaign()).await? {
+        return Ok(None);
+    }
+    let snapshot = app.engine.read(id.campaign(), &[Read::Row("orders", id.hot())]).await?;
+    let order: Option<OrderRow> = live::row(snapshot.found.into_iter().next())?;
+    Ok(order.filter(|order| order.user == user.hot()))
+}
+
+/// One of your orders.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), responses((status = 200, body = OrderView)))]
+#[get("/v1/orders/{id}")]
+pub async fn read(app: Data<App>, session: Session, id: Id<OrderId>) -> Result<HttpResponse, Problem> {
+    if let Some(order) = own(&app, id.0, session.user_id).await? {
+        return Ok(HttpResponse::Ok().json(order.view(id.0)));
+    }
+    // The campaign's hot state may be gone.
+    let record = records::find(&app.store, id.0).await?.filter(|record| record.user_id == session.user_id);
+    Ok(HttpResponse::Ok().json(record.ok_or(Code::NotFound)?.order))
+}
+
+/// Your orders, newest first.
+#[utoipa::path(tag = "orders", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = List<OrderView>)))]
+#[get("/v1/me/orders")]
+pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpResponse, Problem> {
+    for campaign in app.engine.campaigns() {
+        app.projector.caught_up(campaign).await;
+    }
+    let rows = records::of_user(&app.store, session.user_id, page.before(), page.fetch()).await?;
+    let orders = rows.into_iter().map(|record| record.order).collect();
+    Ok(HttpResponse::Ok().json(page.list(orders, |order: &OrderView| (order.created_at.get(), order.id.to_string()))))
+}
+
+/// Get what is needed to pay. From then on only the provider can say that the order was not paid.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = PaymentView),
+    (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
+#[post("/v1/orders/{id}/payment")]
+pub async fn payment(
+    app: Data<App>,
+    session: Session,
+    _device: Device,
+    id: Id<OrderId>,
+    body: KeyedJson<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.body;
+    let (decided, order) = ask(&app, id.0, session.user_id, body.key.as_ref()).await?;
+    let provider = &app.cashier.provider;
+    let parameters = provider.request(id.0, Fen::new(order.amount)).await.map_err(|error| provider_trouble(&error))?;
+    Ok(decided.json(StatusCode::OK, &PaymentView { provider: provider.name(), parameters }))
+}
+
+fn provider_trouble(error: &super::provider::ProviderError) -> Problem {
+    tracing::warn!(%error, "the payment provider does not answer");
+    Problem::new(Code::OutcomeUnknown).detail("The payment provider did not answer; ask again")
+}
+
+/// Marks the payment as asked for, and waits until SQL knows: no payment is ever for an unknown order.
+async fn ask(
+    app: &App,
+    id: OrderId,
+    user: UserId,
+    key: Option<&crate::hot::lane::IdempotencyKey>,
+) -> Result<(Decided, OrderRow), Problem> {
+    if !live::ensure(app, id.campaign()).await? {
+        return Err(Code::NotFound.into());
+    }
+    let done = ops::payment_asked(&app.engine, id, user, key).await?;
+    let decided = Decided { campaign: id.campaign(), place: done.place, replayed: done.replayed };
+    let order = done.decision.map_err(|code| decided.refuse(code.into()))?;
+    app.projector.settled(id.campaign(), done.place).await?;
+    Ok((decided, order))
+}
+
+/// Give up an unpaid order.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = OrderView),
+    (status = 409, description = "order_not_cancellable")))]
+#[post("/v1/orders/{id}/cancel")]
+pub async fn cancel(app: Data<App>, session: Session, _device: Device, id: Id<OrderId>, body: KeyedJson<Nothing>) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.body;
+    if !live::ensure(&app, id.0.campaign()).await? {
+        return Err(Code::NotFound.into());
+    }
+    let done = ops::cancel(&app.engine, id.0, session.user_id, body.key.as_ref()).await?;
+    let decided = Decided { campaign: id.0.campaign(), place: done.place, replayed: done.replayed };
+    let mut order = done.decision.map_err(|code| decided.refuse(code.into()))?;
+    if order.state == State::Closing && !done.replayed {
+        order = closed(&app, id.0, session.user_id, order).await?;
+    }
+    Ok(decided.json(StatusCode::OK, &order.view(id.0)))
+}
+
+/// Waits, not for long, until the provider has said whether the payment is closed.
+async fn closed(app: &App, id: OrderId, user: UserId, mut order: OrderRow) -> Result<OrderRow, Problem> {
+    let until = tokio::time::Instant::now() + CLOSE_WAIT;
+    app.projector.caught_up(id.campaign()).await;
+    app.cashier.wake.notify_one();
+    while order.state == State::Closing && tokio::time::Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+        order = own(app, id, user).await?.ok_or(Code::NotFound)?;
+    }
+    Ok(order)
+}
+
+/// The sandbox provider's page: the payer pays, or the bank refuses.
+#[utoipa::path(tag = "sandbox", params(("id" = OrderId, Path)), request_body = SandboxPay, responses((status = 200, body = OrderView),
+    (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
+#[post("/v1/sandbox/orders/{id}/pay")]
+pub async fn sandbox_pay(
+    app: Data<App>,
+    session: Session,
+    _device: Device,
+    id: Id<OrderId>,
+    body: Json<SandboxPay>,
+) -> Result<HttpResponse, Problem> {
+    let sandbox = app.sandbox.as_ref().ok_or(Code::NotFound)?;
+    let SandboxPay { notify, delay_seconds, fail } = body.0;
+    let delay = delay_seconds.unwrap_or(LATE);
+    if !(0..=FURTHEST).contains(&delay) {
+        return Err(Problem::invalid("delay_seconds", format!("must be 0 to {FURTHEST}")));
+    }
+    let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
+    if order.asked == 0 {
+        ask(&app, id.0, session.user_id, None).await?;
+        app.cashier.provider.request(id.0, Fen::new(order.amount)).await.map_err(|error| provider_trouble(&error))?;
+    }
+    if !fail {
+        take_payment(&app, sandbox, id.0, notify, delay).await?;
+    }
+    let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
+    Ok(HttpResponse::Ok().json(order.view(id.0)))
+}
+
+async fn take_payment(app: &App, sandbox: &Sandbox, id: OrderId, notify: Notify, delay: i64) -> Result<(), Problem> {
+    let Some(payment) = sandbox.pay(id).await? else {
+        return Err(Problem::new(Code::OrderNotPayable).detail("The payment is closed"));
+    };
+    let notification = sandbox.notification(&payment);
+    match notify {
+        Notify::Once => deliver(app, &notification).await,
+        Notify::Twice => {
+            deliver(app, &notification).await?;
+            deliver(app, &notification).await
+        }
+        Notify::Late => Ok(sandbox.notify_later(&payment, delay).await?),
+        Notify::Never => Ok(()),
+    }
+}
+
+/// Takes a notification in: its signature, then the inbox, then the order.
+///
+/// # Errors
+/// 403 for a wrong signature; trouble of SQL, then the provider tells it again.
+pub async fn deliver(app: &App, notification: &Notification) -> Result<(), Problem> {
+    let provider = &app.cashier.provider;
+    let payment = provider
+        .read_notification(&notification.signature, notification.body.as_bytes())
+        .ok_or_else(|| Problem::new(Code::Forbidden).detail("The signature does not fit"))?;
+    app.cashier.receive(provider.name(), &payment).await?;
+    Ok(())
+}
+
+/// Where the payment provider tells of payments. The body is signed.
+#[utoipa::path(tag = "payments", params(("provider" = String, Path)), request_body(content = String, content_type = "application/json"),
+    security(()), responses((status = 204, description = "taken in"), (status = 403, description = "the signature does not fit")))]
+#[post("/v1/payments/{provider}/notifications")]
+pub async fn notification(app: Data<App>, request: HttpRequest, provider: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
+    if provider.as_str() != app.cashier.provider.name() {
+        return Err(Code::NotFound.into());
+    }
+    let signature = request.headers().get("liebian-signature").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let body = String::from_utf8(body.to_vec()).map_err(|_not_utf8| Code::MalformedRequest)?;
+    deliver(&app, &Notification { body, signature }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Move the engine's clock forward, so that a tester need not wait.
+#[utoipa::path(tag = "sandbox", request_body = Advance, security(("session" = [])), responses((status = 200, body = ClockView)))]
+#[post("/v1/sandbox/clock")]
+pub async fn advance(app: Data<App>, body: Json<Advance>) -> Result<HttpResponse, Problem> {
+    if app.sandbox.is_none() {
+        return Err(Code::NotFound.into());
+    }
+    let seconds = body.0.advance_seconds;
+    if !(0..=FURTHEST).contains(&seconds) {
+        return Err(Problem::invalid("advance_seconds", format!("must be 0 to {FURTHEST}")));
+    }
+    app.move_clock(seconds).await?;
+    Ok(HttpResponse::Ok().json(ClockView { now: app.clock.now() }))
+}
+
+/// The states that `?state=` may name.
+pub(super) fn state_of(word: &str) -> Result<OrderState, Problem> {
+    OrderState::from_word(word).ok_or_else(|| Problem::invalid("state", "is no state of an order"))
+}
