@@ -13,12 +13,12 @@ use liebian::{admin, dev};
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
-#[actix_web::main]
+#[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
     telemetry::start_logging(&settings.log);
     let outcome = match command {
-        // On the main thread, with which its Redis ends.
+        // Here, on the main thread: its Redis ends with the thread that starts it.
         Command::Dev => run_dev(settings).await,
         Command::Serve => match settings.for_serve() {
             Ok(config) => run_serve(config, &[]).await,

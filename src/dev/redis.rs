@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::crypto::sha256_hex;
 /// Unix socket paths hold no more bytes (108 with the zero at the end).
 const LONGEST_SOCKET_PATH: usize = 107;
 /// Loading a large append-only file takes seconds (100 MB: 2.3 s).
-const START_WITHIN: Duration = Duration::from_secs(120);
+const START_WITHIN: Duration = Duration::from_mins(2);
 /// How long a Redis may take to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(10);
@@ -79,7 +79,7 @@ impl Redis {
         let (done, wait) = oneshot::channel();
         if self.stop.send(done).await.is_ok() {
             // An error means that the keeper is gone, and its child with it.
-            drop(wait.await);
+            wait.await.ok();
         }
     }
 }
@@ -126,9 +126,9 @@ impl Home {
             tokio::select! {
                 told = stopped.recv() => {
                     self.end(&mut child).await;
+                    // Nobody waiting for the word any more is fine.
                     if let Some(done) = told {
-                        // Nobody waiting for it any more is fine.
-                        drop(done.send(()));
+                        done.send(()).ok();
                     }
                     return;
                 }
@@ -146,10 +146,10 @@ impl Home {
 
     async fn end(&self, child: &mut Child) {
         // Its answer to SHUTDOWN is the closed connection.
-        drop(ask(&self.socket, "SHUTDOWN NOSAVE").await);
+        ask(&self.socket, "SHUTDOWN NOSAVE").await.ok();
         if timeout(END_WITHIN, child.wait()).await.is_err() {
             tracing::warn!("redis does not end by itself and is killed");
-            drop(child.kill().await);
+            child.kill().await.ok();
         }
     }
 
@@ -157,11 +157,11 @@ impl Home {
     async fn end_survivor(&self) -> Result<(), DevError> {
         let Some(pid) = self.survivor() else { return Ok(()) };
         tracing::warn!(pid = pid.as_raw_nonzero().get(), "a redis of an earlier run lives on; it is ended");
-        drop(ask(&self.socket, "SHUTDOWN NOSAVE").await);
+        ask(&self.socket, "SHUTDOWN NOSAVE").await.ok();
         for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
             if let Some(signal) = signal {
-                // It may be gone by now.
-                drop(kill_process(pid, signal));
+                // Should it be gone by now, the loop below sees it.
+                kill_process(pid, signal).ok();
             }
             let deadline = Instant::now() + END_WITHIN;
             while Instant::now() < deadline {
@@ -243,7 +243,7 @@ fn socket_path(directory: &Path) -> Result<PathBuf, DevError> {
     let probe = short.join("owner");
     fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&probe).map_err(|source| at(&probe, source))?;
     let mode = fs::metadata(&short).map_err(|source| at(&short, source))?;
-    if std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o077 != 0 {
+    if mode.permissions().mode() & 0o077 != 0 {
         return Err(DevError::Kept { path: short, why: "others may enter it" });
     }
     Ok(short.join("redis.sock"))
