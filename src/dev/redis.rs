@@ -165,7 +165,7 @@ impl Home {
             }
             let deadline = Instant::now() + END_WITHIN;
             while Instant::now() < deadline {
-                if test_kill_process(pid).is_err() {
+                if !self.lives(pid) {
                     return Ok(());
                 }
                 sleep(POLL).await;
@@ -174,17 +174,22 @@ impl Home {
         Err(DevError::RedisStays(pid.as_raw_nonzero().get()))
     }
 
-    /// The process of the pid file, if it still lives and works in this directory (Redis changes to its data directory).
+    /// The process of the pid file, if it still lives and works in this directory.
     fn survivor(&self) -> Option<Pid> {
         let text = fs::read_to_string(self.directory.join("redis.pid")).ok()?;
-        let number = text.trim().parse::<i32>().ok()?;
-        let pid = Pid::from_raw(number)?;
-        test_kill_process(pid).ok()?;
-        // The number may have gone to another program since. Where there is no /proc the socket tells.
-        match fs::read_link(format!("/proc/{number}/cwd")) {
-            Ok(cwd) => (cwd == self.directory).then_some(pid),
-            Err(_) if Path::new("/proc/self").exists() => None,
-            Err(_) => std::os::unix::net::UnixStream::connect(&self.socket).is_ok().then_some(pid),
+        Pid::from_raw(text.trim().parse().ok()?).filter(|pid| self.lives(*pid))
+    }
+
+    /// The number may have gone to another program since: Redis works in its data directory. A process that ended but was not collected
+    /// yet works nowhere. Without /proc the socket tells.
+    fn lives(&self, pid: Pid) -> bool {
+        if test_kill_process(pid).is_err() {
+            return false;
+        }
+        match fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())) {
+            Ok(cwd) => cwd == self.directory,
+            Err(_) if Path::new("/proc/self").exists() => false,
+            Err(_) => std::os::unix::net::UnixStream::connect(&self.socket).is_ok(),
         }
     }
 
@@ -329,6 +334,23 @@ mod tests {
         assert_eq!(ask(&redis.socket, "EXISTS a").await.unwrap(), ":0");
         assert!(home.join("appendonlydir.damaged-7").is_dir());
         redis.stop().await;
+        fs::remove_dir_all(home).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_survivor_is_ended_before_the_next_one_starts() {
+        let home = directory();
+        let first = Redis::start(&home, "64mb", NOW).await.unwrap();
+        ask(&first.socket, "SET a 1").await.unwrap();
+        first.stop().await;
+        let mut survivor = tokio::process::Command::new("redis-server").arg(home.join("redis.conf")).spawn().unwrap();
+        while !ask(&home.join("redis.sock"), "PING").await.is_ok_and(|answer| answer.starts_with("+PONG")) {
+            tokio::time::sleep(super::POLL).await;
+        }
+        let second = Redis::start(&home, "64mb", NOW).await.unwrap();
+        assert!(survivor.wait().await.unwrap().success());
+        assert_eq!(ask(&second.socket, "EXISTS a").await.unwrap(), ":1");
+        second.stop().await;
         fs::remove_dir_all(home).unwrap();
     }
 
