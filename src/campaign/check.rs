@@ -125,15 +125,18 @@ fn not_built(definition: &Definition, report: &mut CheckReport) {
     }
 }
 
+/// Whether a definition uses a rule.
+type Used<T> = fn(&T) -> bool;
+
 /// Group-buy rules this release cannot run: take a row out when it can.
-const UNBUILT_RULES: &[(&str, fn(&GroupBuy) -> bool)] = &[
+const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] = &[
     ("newcomers_only", |own| own.newcomers_only),
     ("accept_from", |own| own.accept_from.is_some()),
     ("loss_budget_fen", |own| own.loss_budget_fen.is_some()),
 ];
 
 /// The same for items.
-const UNBUILT_ITEM_RULES: &[(&str, fn(&GroupBuyItem) -> bool)] = &[
+const UNBUILT_ITEM_RULES: &[(&str, Used<GroupBuyItem>)] = &[
     ("tiers", |item| item.tiers.len() > 1),
     ("leader_price_fen", |item| item.leader_price_fen.is_some()),
     ("solo_price_fen", |item| item.solo_price_fen.is_some()),

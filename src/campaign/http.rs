@@ -83,7 +83,7 @@ pub async fn check_campaign(app: Data<App>, _operator: Operator<Viewer>, id: Id<
     responses((status = 200, body = Record), (status = 409, description = "field_not_editable, campaign_state"),
         (status = 422, description = "invalid_request, publish_blocked")))]
 #[patch("/operator/v1/campaigns/{id}")]
-pub async fn change(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Body) -> Result<HttpResponse, Problem> {
+pub async fn edit(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Body) -> Result<HttpResponse, Problem> {
     for _attempt in 0..ATTEMPTS {
         let old = existing(&app, id.0).await?;
         let new = changed(&app, &old, &body.0)?;
@@ -149,7 +149,9 @@ fn changed(app: &App, old: &Record, patch: &Value) -> Result<Record, Problem> {
     };
     let definition = patch::patch(&old.definition, patch, published).map_err(|error| match error {
         PatchError::Invalid(faults) => invalid(faults),
-        PatchError::NotEditable(field) => Problem::new(Code::FieldNotEditable).detail(format!("{field} cannot change")).with("field", field),
+        PatchError::NotEditable(field) => {
+            Problem::new(Code::FieldNotEditable).detail(format!("{field} cannot change")).with("field", field)
+        }
     })?;
     let now = app.clock.now();
     if published {

@@ -37,8 +37,8 @@ pub fn patch(old: &Definition, patch: &Value, published: bool) -> Result<Definit
     let new = Definition::read(&after).map_err(PatchError::Invalid)?;
     if published {
         let after = as_object(&new);
-        let changed = |name: &&String| before.get(*name) != after.get(*name);
-        if let Some(name) = after.keys().filter(changed).find(|name| !EDITABLE.contains(&name.as_str())) {
+        let differs = |name: &&String| before.get(*name) != after.get(*name);
+        if let Some(name) = after.keys().filter(differs).find(|name| !EDITABLE.contains(&name.as_str())) {
             return Err(PatchError::NotEditable(name.clone()));
         }
         if new.head.ends_at < old.head.ends_at {

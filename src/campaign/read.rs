@@ -242,6 +242,7 @@ pub fn record<T: Record>() -> impl Fn(&mut Reader, &Value) -> Option<T> {
 }
 
 /// A record with every field's default; all its fields must have one.
+#[must_use]
 pub fn defaults<T: Record>() -> Option<T> {
     T::fields(&mut Reader::default(), &Map::new())
 }

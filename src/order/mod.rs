@@ -11,7 +11,10 @@
 //! written to SQL's inbox before it is acted on, and a refund is a row of SQL that a worker carries out under one number until it is done.
 //! While an order is `closing` its seat and units stay reserved, for "not paid yet" does not mean "cannot be paid any more".
 
+pub mod cashier;
 pub mod ops;
 pub mod projection;
+pub mod provider;
 pub mod row;
+pub mod sandbox;
 pub mod view;

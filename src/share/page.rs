@@ -46,14 +46,19 @@ pub struct PageData {
 /// # Errors
 /// None that is known; askama's are passed on as a defect.
 pub fn render(data: &PageData, language: Language) -> Result<String, askama::Error> {
+    let (t, ends) = (Texts(language), deadline(data));
     let page = Page {
         data,
         campaign: &data.campaign,
         room: data.room.as_ref(),
         items: shown_items(data),
-        state: state(data),
-        ends: deadline(data),
-        t: Texts(language),
+        state: t.state(state(data)),
+        ends_ms: ends.get(),
+        ends: t.time(ends),
+        left: t.left(data.campaign.now, ends),
+        span: [t.time(data.campaign.starts_at), t.time(data.campaign.ends_at)],
+        scheduled: state(data) == State::Scheduled,
+        t,
         style: STYLE,
         script: SCRIPT,
     };
@@ -66,7 +71,10 @@ pub fn render(data: &PageData, language: Language) -> Result<String, askama::Err
 /// As [`render`].
 pub fn render_jump(data: &PageData, language: Language) -> Result<String, askama::Error> {
     let t = Texts(language);
-    let text = t.say("请复制链接，在手机浏览器中打开，或在小程序中查看。", "Copy the link and open it in your phone's browser, or look in the mini-program.");
+    let text = t.say(
+        "请复制链接，在手机浏览器中打开，或在小程序中查看。",
+        "Copy the link and open it in your phone's browser, or look in the mini-program.",
+    );
     Notice { title: &data.campaign.title, text, t, style: STYLE }.render()
 }
 
@@ -79,7 +87,10 @@ pub fn render_refusal(code: Code, language: Language) -> Result<String, askama::
     let (title, text) = if code == Code::ShareRevoked {
         (t.say("链接已收回", "This link was taken back"), t.say("分享的人收回了这个链接。", "Whoever shared it took it back."))
     } else if code.status() >= 500 {
-        (t.say("请稍后再试", "Please try again"), t.say("活动正在恢复，几秒后刷新即可。", "The campaign is being brought back. Reload in a few seconds."))
+        (
+            t.say("请稍后再试", "Please try again"),
+            t.say("活动正在恢复，几秒后刷新即可。", "The campaign is being brought back. Reload in a few seconds."),
+        )
     } else {
         (t.say("链接无效", "This link leads nowhere"), t.say("请检查链接是否完整。", "Check that the link is complete."))
     };
@@ -99,8 +110,12 @@ struct Page<'p> {
     campaign: &'p CampaignView,
     room: Option<&'p RoomView>,
     items: Vec<&'p ItemView>,
-    state: State,
-    ends: UnixMs,
+    state: &'static str,
+    ends_ms: i64,
+    ends: String,
+    left: String,
+    span: [String; 2],
+    scheduled: bool,
     t: Texts,
     style: &'static str,
     script: &'static str,
@@ -186,7 +201,9 @@ impl Texts {
         match state {
             State::Scheduled => self.say("即将开始", "Starts soon"),
             State::Live => self.say("进行中", "Open"),
-            State::Paused => self.say("活动暂停：暂不能开团或参团，已付款的订单不受影响", "Paused: no new rooms or members for now; paid orders stand"),
+            State::Paused => {
+                self.say("活动暂停：暂不能开团或参团，已付款的订单不受影响", "Paused: no new rooms or members for now; paid orders stand")
+            }
             State::Ended => self.say("活动已结束", "The campaign is over"),
             State::SoldOut => self.say("暂时售完，未付款的名额释放后会恢复", "Sold out for now; units come back when seats are not paid"),
             State::RoomOpen => self.say("等你参团", "Seats are free in this room"),

@@ -89,9 +89,10 @@ impl From<sqlx::Error> for StoreError {
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
-        match error {
-            Execute(cause) | ExecuteMigration(cause, _) => cause.into(),
-            other => Self::Defect(sqlx::Error::Migrate(Box::new(other))),
+        if let Execute(cause) | ExecuteMigration(cause, _) = error {
+            cause.into()
+        } else {
+            Self::Defect(sqlx::Error::Migrate(Box::new(error)))
         }
     }
 }

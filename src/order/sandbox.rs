@@ -1,0 +1,193 @@
+//! The sandbox provider: a payment company in a few SQL tables, with the same manners as a real one. Its notifications are signed and come
+//! once, twice, late or never, as the tester asks.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::provider::{Asked, Closing, Payment, Provider, ProviderError, Refund, Refunding};
+use crate::clock::Clock;
+use crate::crypto::{Purpose, Secrets, hex, random_base62};
+use crate::id::OrderId;
+use crate::money::Fen;
+use crate::store::{Store, StoreError, execute, fetch_optional};
+
+/// Its name in SQL and in answers.
+pub const SANDBOX: &str = "sandbox";
+
+/// The sandbox provider and its books.
+#[derive(Clone)]
+pub struct Sandbox {
+    store: Store,
+    secrets: Arc<Secrets>,
+    clock: Arc<Clock>,
+}
+
+/// How the notification of a payment is to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Notify {
+    /// Once, at once.
+    #[default]
+    Once,
+    /// Twice, at once.
+    Twice,
+    /// Once, after `delay_seconds`.
+    Late,
+    /// Never: only a query tells.
+    Never,
+}
+
+/// A notification on its way: the signed body.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The body.
+    pub body: String,
+    /// Its signature.
+    pub signature: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Trade {
+    amount_fen: i64,
+    state: String,
+    transaction_id: Option<String>,
+    paid_at: Option<i64>,
+}
+
+impl Trade {
+    fn payment(&self, order: OrderId) -> Option<Payment> {
+        Some(Payment {
+            transaction_id: self.transaction_id.clone()?,
+            order_id: order.to_string(),
+            amount_fen: Fen::new(self.amount_fen),
+            paid_at: self.paid_at?,
+        })
+    }
+}
+
+impl From<StoreError> for ProviderError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Sandbox {
+    /// The sandbox with its books in `store`.
+    #[must_use]
+    pub fn new(store: Store, secrets: Arc<Secrets>, clock: Arc<Clock>) -> Self {
+        Self { store, secrets, clock }
+    }
+
+    async fn trade(&self, order: OrderId) -> Result<Option<Trade>, StoreError> {
+        const TRADE: &str = "SELECT amount_fen, state, transaction_id, paid_at FROM sandbox_trades WHERE order_id = $1";
+        fetch_optional!(&self.store, Trade, TRADE, order)
+    }
+
+    async fn open(&self, order: OrderId, amount: Fen, state: &str) -> Result<(), StoreError> {
+        const OPEN: &str = "INSERT INTO sandbox_trades (order_id, amount_fen, state, created_at) VALUES ($1, $2, $3, $4) \
+                            ON CONFLICT (order_id) DO NOTHING";
+        execute!(&self.store, OPEN, order, amount, state, self.clock.now()).map(|_made| ())
+    }
+
+    /// The payer pays. `None` when the payment was closed or never made ready; a repeat finds it paid.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn pay(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
+        const PAY: &str = "UPDATE sandbox_trades SET state = 'paid', transaction_id = $1, paid_at = $2 WHERE order_id = $3 AND state = 'open'";
+        let transaction = format!("sbx_{}", random_base62(24));
+        execute!(&self.store, PAY, transaction, self.clock.now(), order)?;
+        Ok(self.trade(order).await?.and_then(|trade| trade.payment(order)))
+    }
+
+    /// The signed notification of a payment.
+    #[must_use]
+    pub fn notification(&self, payment: &Payment) -> Notification {
+        let body = serde_json::to_string(payment).unwrap_or_default();
+        let signature = hex(&self.secrets.mac(Purpose::SandboxPayment, body.as_bytes()));
+        Notification { body, signature }
+    }
+
+    /// Keeps a notification for later.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn notify_later(&self, payment: &Payment, delay_seconds: i64) -> Result<(), StoreError> {
+        const LATER: &str = "INSERT INTO sandbox_notifications (id, transaction_id, due_at, body, state, attempts) \
+                             VALUES ($1, $2, $3, $4, 'pending', 0)";
+        let due_at = self.clock.now().plus_seconds(delay_seconds);
+        execute!(&self.store, LATER, random_base62(16), &payment.transaction_id, due_at, self.notification(payment).body).map(|_kept| ())
+    }
+
+    /// Takes a late notification that is due now, if there is one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn take_due(&self) -> Result<Option<Notification>, StoreError> {
+        const DUE: &str = "SELECT id, body FROM sandbox_notifications WHERE state = 'pending' AND due_at <= $1 ORDER BY due_at LIMIT 1";
+        const TAKE: &str = "UPDATE sandbox_notifications SET state = 'done', attempts = attempts + 1 WHERE id = $1 AND state = 'pending'";
+        let Some((id, body)) = fetch_optional!(&self.store, (String, String), DUE, self.clock.now())? else { return Ok(None) };
+        let taken = execute!(&self.store, TAKE, id)? == 1;
+        let signature = hex(&self.secrets.mac(Purpose::SandboxPayment, body.as_bytes()));
+        Ok(taken.then_some(Notification { body, signature }))
+    }
+
+    async fn refund_once(&self, refund: &Refund) -> Result<(), StoreError> {
+        const EXECUTE: &str = "INSERT INTO sandbox_refunds (refund_no, transaction_id, amount_fen, executed_at) VALUES ($1, $2, $3, $4) \
+                               ON CONFLICT (refund_no) DO NOTHING";
+        execute!(&self.store, EXECUTE, &refund.refund_no, &refund.transaction_id, refund.amount_fen, self.clock.now()).map(|_done| ())
+    }
+}
+
+impl Provider for Sandbox {
+    fn name(&self) -> &'static str {
+        SANDBOX
+    }
+
+    fn request(&self, order: OrderId, amount: Fen) -> Asked<'_, serde_json::Value> {
+        Box::pin(async move {
+            self.open(order, amount, "open").await?;
+            Ok(serde_json::json!({"order_id": order, "amount_fen": amount, "pay_path": format!("/v1/sandbox/orders/{order}/pay")}))
+        })
+    }
+
+    fn close(&self, order: OrderId, amount: Fen) -> Asked<'_, Closing> {
+        const CLOSE: &str = "UPDATE sandbox_trades SET state = 'closed' WHERE order_id = $1 AND state = 'open'";
+        Box::pin(async move {
+            // A request that never arrived is closed before it can arrive.
+            self.open(order, amount, "closed").await?;
+            execute!(&self.store, CLOSE, order)?;
+            let trade = self.trade(order).await?;
+            Ok(match trade.as_ref().and_then(|trade| trade.payment(order)) {
+                Some(payment) => Closing::Paid(payment),
+                None if trade.is_some_and(|trade| trade.state == "closed") => Closing::Closed,
+                None => Closing::Unknown,
+            })
+        })
+    }
+
+    fn query(&self, order: OrderId) -> Asked<'_, Option<Payment>> {
+        Box::pin(async move { Ok(self.trade(order).await?.and_then(|trade| trade.payment(order))) })
+    }
+
+    fn refund(&self, refund: Refund) -> Asked<'_, Refunding> {
+        Box::pin(async move {
+            self.refund_once(&refund).await?;
+            Ok(Refunding::Done)
+        })
+    }
+
+    fn read_notification(&self, signature: &str, body: &[u8]) -> Option<Payment> {
+        let tag = unhex(signature)?;
+        if tag.len() != 32 || !self.secrets.verify(Purpose::SandboxPayment, body, &tag) {
+            return None;
+        }
+        serde_json::from_slice(body).ok()
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| if let [high, low] = pair { Some(high * 16 + low) } else { None }).collect()
+}
