@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError, execute, fetch_optional};
 /// How long an answer is kept.
 pub const KEPT_SECONDS: i64 = 24 * 3600;
 /// A first request that has not answered for so long is taken to be dead; longer than any request may take.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// How long a repeat waits for the first.
 const WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
