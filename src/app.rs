@@ -8,35 +8,77 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::campaign::live::{self, Definitions};
+use crate::campaign::projection::CampaignProjection;
+use crate::campaign::view::CampaignView;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::Secrets;
+use crate::group_buy;
+use crate::group_buy::projection::RoomProjection;
+use crate::group_buy::view::RoomView;
+use crate::hot::redis::CallError;
+use crate::hot::{Engine, Program};
 use crate::http::health::Check;
 use crate::http::limits::Limits;
+use crate::http::problem::Problem;
 use crate::http::{idempotency, telemetry};
+use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Names, Revocations, revocation};
 use crate::operator::{Role, keys};
-use crate::store::{Store, StoreError, fetch_one};
+use crate::order::cashier::Cashier;
+use crate::order::projection::OrderProjection;
+use crate::order::provider::{Provider, Shop};
+use crate::order::sandbox::Sandbox;
+use crate::projector::{Projection, Projector, keeper};
+use crate::share::http::{PageSource, flush_visits};
+use crate::share::visits::{FLUSH_EVERY, Visits};
+use crate::store::{Store, StoreError, execute, fetch_one, fetch_optional};
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often the cashier looks for work that nobody woke it for.
+const CASHIER_EVERY: Duration = Duration::from_millis(250);
+/// How often other processes' sandbox clock is looked at.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// SQL this far behind is no longer ready.
+const READY_LAG: Duration = Duration::from_secs(5);
+
+/// The program of a campaign kind.
+#[must_use]
+pub fn program_of(kind: &str) -> Option<&'static Program> {
+    match kind {
+        "group_buy" => Some(&group_buy::PROGRAM),
+        _ => None,
+    }
+}
 
 /// The application's state, shared by all workers.
-#[derive(Debug)]
 pub struct App {
     /// The settings.
     pub config: Config,
     /// Time outside the engine.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// Token keys.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     /// SQL.
     pub store: Store,
-    // `pub hot: hot::Engine` and `pub projector: projector::Handle` go here.
+    /// Hot state.
+    pub engine: Arc<Engine>,
+    /// The log in SQL.
+    pub projector: Arc<Projector>,
+    /// Money's way in and out.
+    pub cashier: Arc<Cashier>,
+    /// The sandbox provider, if it is on.
+    pub sandbox: Option<Sandbox>,
+    /// Published definitions.
+    pub definitions: Definitions,
     /// Masked names.
     pub names: Names,
     /// Sessions ended early.
     pub revocations: Revocations,
+    /// Visits of share links, until they are written.
+    pub visits: Visits,
     /// Limits per address, device and user.
     pub limits: Limits,
     /// Renders the figures.
@@ -50,6 +92,9 @@ pub enum StartError {
     /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Redis' address does not read.
+    #[error(transparent)]
+    Redis(#[from] CallError),
     /// The figures could not be set up.
     #[error(transparent)]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -63,17 +108,33 @@ impl App {
     pub async fn start(config: Config) -> Result<Data<Self>, StartError> {
         let store = Store::connect(&config.database_url).await?;
         store.migrate().await?;
+        let clock = Arc::new(Clock::default());
+        let secrets = Arc::new(Secrets::new(config.secret.reveal()));
+        let sandbox = config.sandbox.then(|| Sandbox::new(store.clone(), Arc::clone(&secrets), Arc::clone(&clock)));
+        let provider: Arc<dyn Provider> = match &sandbox {
+            Some(sandbox) => Arc::new(sandbox.clone()),
+            None => Arc::new(Shop),
+        };
+        let (engine, projector) = engine_and_projector(&config, &store, &clock, provider.name())?;
+        let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), provider);
         let app = Self {
-            clock: Clock::default(),
-            secrets: Secrets::new(config.secret.reveal()),
             names: Names::default(),
+            definitions: Definitions::default(),
             revocations: Revocations::default(),
+            visits: Visits::default(),
             limits: Limits::new(config.rate_limits),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),
+            cashier: Arc::new(cashier),
+            clock,
+            secrets,
             store,
+            engine,
+            projector,
+            sandbox,
             config,
         };
+        app.read_clock().await?;
         app.make_first_key().await?;
         app.revocations.refresh(&app.store, app.clock.now()).await?;
         Ok(Data::from(Arc::new(app)))
@@ -93,8 +154,49 @@ impl App {
     pub async fn checks(&self) -> Vec<Check> {
         let sql = fetch_one!(&self.store, (i64,), "SELECT CAST(1 AS BIGINT)").map(|_one| ()).map_err(|why| why.to_string());
         let draining = if self.is_draining() { Err("the server is ending".to_owned()) } else { Ok(()) };
-        // `redis` (with `config.accept_weak_redis`) and `projector` go here.
-        vec![Check::new("sql", sql), Check::new("draining", draining)]
+        let redis = match self.engine.redis().weaknesses().await {
+            Ok(weak) if weak.is_empty() || self.config.accept_weak_redis => Ok(()),
+            Ok(weak) => Err(format!("acknowledged ops may be lost: {}", weak.join(", "))),
+            Err(why) => Err(why.to_string()),
+        };
+        let lag = self.engine.campaigns().into_iter().map(|campaign| self.engine.lag(campaign)).max().unwrap_or_default();
+        let projector = if lag > READY_LAG { Err(format!("SQL is {} s behind", lag.as_secs())) } else { Ok(()) };
+        vec![Check::new("sql", sql), Check::new("redis", redis), Check::new("projector", projector), Check::new("draining", draining)]
+    }
+
+    /// Takes over the sandbox clock that SQL keeps, so that it survives restarts and holds for all processes.
+    async fn read_clock(&self) -> Result<(), StoreError> {
+        const READ: &str = "SELECT value FROM settings WHERE name = 'clock_offset_ms'";
+        if self.sandbox.is_some()
+            && let Some((text,)) = fetch_optional!(&self.store, (String,), READ)?
+        {
+            let before = self.clock.offset_ms();
+            self.clock.set_offset_ms(text.parse().unwrap_or_default());
+            if self.clock.offset_ms() != before {
+                self.engine.poke();
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the sandbox clock forward and lets what is due then happen.
+    ///
+    /// # Errors
+    /// Trouble of SQL or Redis.
+    pub async fn move_clock(&self, seconds: i64) -> Result<(), Problem> {
+        const WRITE: &str = "INSERT INTO settings (name, value) VALUES ('clock_offset_ms', $1) ON CONFLICT (name) DO UPDATE SET value = $1";
+        self.read_clock().await?;
+        let offset = self.clock.offset_ms().saturating_add(seconds.saturating_mul(1000));
+        execute!(&self.store, WRITE, offset.to_string())?;
+        self.clock.set_offset_ms(offset);
+        for campaign in self.engine.campaigns() {
+            // A campaign that is being recovered ticks when it opens.
+            if let Ok(place) = crate::campaign::ops::tick(&self.engine, campaign).await {
+                let _late = self.projector.settled(campaign, place).await;
+            }
+        }
+        self.cashier.wake.notify_one();
+        Ok(())
     }
 
     /// Tells every open stream and long wait to end.
@@ -120,7 +222,73 @@ impl App {
         let mut chores = JoinSet::new();
         chores.spawn(Arc::clone(self).refresh_revocations());
         chores.spawn(Arc::clone(self).sweep());
+        chores.spawn(Arc::clone(self).write_visits());
+        chores.spawn(Arc::clone(self).work_for_orders());
+        if self.sandbox.is_some() {
+            chores.spawn(Arc::clone(self).follow_clock());
+        }
         chores
+    }
+
+    /// Starts the keeper; it projects what is left when told to stop, then ends.
+    #[must_use]
+    pub fn spawn_keeper(self: &Arc<Self>) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let (stop, stopped) = watch::channel(false);
+        let news = self.engine.take_news();
+        let projector = Arc::clone(&self.projector);
+        let keeper = tokio::spawn(async move {
+            if let Some(news) = news {
+                keeper::run(projector, news, stopped).await;
+            }
+        });
+        (stop, keeper)
+    }
+
+    async fn write_visits(self: Arc<Self>) {
+        let mut every = tokio::time::interval(FLUSH_EVERY);
+        loop {
+            every.tick().await;
+            flush_visits(&self).await;
+        }
+    }
+
+    async fn follow_clock(self: Arc<Self>) {
+        let mut every = tokio::time::interval(CLOCK_EVERY);
+        loop {
+            every.tick().await;
+            if let Err(why) = self.read_clock().await {
+                tracing::warn!(%why, "the sandbox clock could not be read");
+            }
+        }
+    }
+
+    /// Payments, closings and refunds that are due, and the sandbox's late notifications.
+    async fn work_for_orders(self: Arc<Self>) {
+        loop {
+            match self.order_round().await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => {
+                    let _woken = tokio::time::timeout(CASHIER_EVERY, self.cashier.wake.notified()).await;
+                }
+                Err(why) => {
+                    tracing::warn!(%why, "work on orders waits");
+                    tokio::time::sleep(CASHIER_EVERY).await;
+                }
+            }
+        }
+    }
+
+    async fn order_round(&self) -> Result<bool, StoreError> {
+        let mut worked = self.cashier.round().await?;
+        if let Some(sandbox) = &self.sandbox {
+            while let Some(notification) = sandbox.take_due().await? {
+                worked = true;
+                if let Err(problem) = crate::order::http::deliver(self, &notification).await {
+                    tracing::warn!(%problem, "a sandbox notification was not taken in");
+                }
+            }
+        }
+        Ok(worked)
     }
 
     async fn refresh_revocations(self: Arc<Self>) {
@@ -146,5 +314,40 @@ impl App {
                 tracing::warn!(%why, "old session ends could not be swept");
             }
         }
+    }
+}
+
+/// The engine and the projector with every domain's projection.
+///
+/// # Errors
+/// When Redis' address does not read.
+pub fn engine_and_projector(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<Clock>,
+    provider: &'static str,
+) -> Result<(Arc<Engine>, Arc<Projector>), StartError> {
+    let engine = Arc::new(Engine::new(&config.redis_url, Arc::clone(clock))?);
+    let projections: Vec<Box<dyn Projection>> =
+        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider })];
+    let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
+    Ok((engine, Arc::new(projector)))
+}
+
+impl PageSource for App {
+    async fn campaign(&self, id: CampaignId) -> Result<Option<CampaignView>, Problem> {
+        Ok(live::read(self, id, None).await?.and_then(|live| live.view(None)))
+    }
+
+    async fn room(&self, id: RoomId) -> Result<Option<RoomView>, Problem> {
+        match group_buy::http::find(self, id).await? {
+            Some(room) => group_buy::http::view(self, id, &room, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn masked_name(&self, id: UserId) -> Result<String, Problem> {
+        let mut names = self.names.of(&self.store, &[id]).await?;
+        Ok(names.remove(&id).unwrap_or_default())
     }
 }

@@ -2,14 +2,19 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use liebian::app::App;
 use liebian::clock::Clock;
 use liebian::config::{Cli, Command, Config};
 use liebian::http::{server, telemetry};
+use liebian::share::http::flush_visits;
 use liebian::store::Store;
 use liebian::{admin, dev};
+
+/// How long the end waits for SQL to get what was answered.
+const LAST_PROJECTION: Duration = Duration::from_secs(2);
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -21,7 +26,7 @@ async fn main() -> ExitCode {
         // Here, on the main thread: its Redis ends with the thread that starts it.
         Command::Dev => run_dev(settings).await,
         Command::Serve => match settings.for_serve() {
-            Ok(config) => run_serve(config, &[]).await,
+            Ok(config) => run_serve(config, false).await,
             Err(why) => Err(why.into()),
         },
         Command::Migrate => migrate(settings.database_url).await,
@@ -36,21 +41,34 @@ async fn main() -> ExitCode {
 
 async fn run_dev(settings: liebian::config::Settings) -> Outcome {
     let (config, owned) = dev::start(settings, Clock::default().now()).await?;
-    let key = config.operator_key.as_ref().map(|key| key.reveal().to_owned()).unwrap_or_default();
-    let lines = [format!("docs_url={}/docs/", config.public_url), format!("operator_key={key}")];
-    let outcome = run_serve(config, &lines).await;
+    let outcome = run_serve(config, true).await;
     owned.redis.stop().await;
     outcome
 }
 
-/// Serves; prints `lines` when ready.
-async fn run_serve(config: Config, lines: &[String]) -> Outcome {
+/// Serves until told to end. `demo`: loads the demo campaigns and says where everything is when ready.
+async fn run_serve(config: Config, demo: bool) -> Outcome {
     let app = App::start(config).await?;
-    let chores = app.clone().into_inner().spawn_chores();
-    server::serve(app.clone(), || say(lines)).await?;
+    let (stop_keeper, keeper) = app.spawn_keeper();
+    let chores = app.spawn_chores();
+    let lines = if demo { demo_lines(&app).await? } else { Vec::new() };
+    server::serve(app.clone(), || say(&lines)).await?;
     drop(chores);
+    flush_visits(&app).await;
+    // What was answered is projected before the end, as far as SQL goes along; the next start does the rest.
+    let _gone = stop_keeper.send(true);
+    let _late = tokio::time::timeout(LAST_PROJECTION, keeper).await;
+    app.engine.close();
     app.store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn demo_lines(app: &App) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut lines: Vec<String> = dev::demo::load(app).await?.into_iter().map(|url| format!("share_url={url}")).collect();
+    let key = app.config.operator_key.as_ref().map(|key| key.reveal().to_owned()).unwrap_or_default();
+    lines.push(format!("docs_url={}/docs/", app.config.public_url));
+    lines.push(format!("operator_key={key}"));
+    Ok(lines)
 }
 
 async fn migrate(database_url: Option<String>) -> Outcome {

@@ -90,7 +90,12 @@ const MOST_UNITS: i64 = 1_000_000_000;
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
     responses((status = 200, body = Record), (status = 422, description = "publish_blocked with the findings")))]
 #[post("/operator/v1/campaigns/{id}/publish")]
-pub async fn publish(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: KeyedJson<Nothing>) -> Result<HttpResponse, Problem> {
+pub async fn publish(
+    app: Data<App>,
+    operator: Operator<Editor>,
+    id: Id<CampaignId>,
+    body: KeyedJson<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let record = existing(&app, id.0).await?;
     if record.state != RecordState::Draft {
         return Ok(HttpResponse::Ok().json(record));
@@ -126,7 +131,7 @@ macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+                    responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
         #[post($path)]
         pub async fn $name(
             app: Data<App>,
@@ -169,7 +174,12 @@ async fn running(app: &App, campaign: CampaignId) -> Result<Record, Problem> {
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = AddStock, security(("operator_key" = [])),
     responses((status = 200, body = StockView), (status = 409, description = "sold_out: fewer are left than asked back")))]
 #[post("/operator/v1/campaigns/{id}/stock")]
-pub async fn stock(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: KeyedJson<AddStock>) -> Result<HttpResponse, Problem> {
+pub async fn add_stock(
+    app: Data<App>,
+    operator: Operator<Editor>,
+    id: Id<CampaignId>,
+    body: KeyedJson<AddStock>,
+) -> Result<HttpResponse, Problem> {
     let AddStock { sku, add } = body.body;
     if add == 0 || add.abs() > MOST_UNITS {
         return Err(Problem::invalid("add", format!("must be 1 to {MOST_UNITS}, or the same below zero")));
@@ -191,7 +201,7 @@ fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
 /// The numbers of a campaign.
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])), responses((status = 200, body = Report)))]
 #[get("/operator/v1/campaigns/{id}/report")]
-pub async fn report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
     const ORDERS: &str = "SELECT state, COUNT(*) FROM orders WHERE campaign_id = $1 GROUP BY state";
     const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \

@@ -162,7 +162,9 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
 /// A defect when it does not read.
 pub fn row<T: serde::de::DeserializeOwned>(found: Option<Found>) -> Result<Option<T>, Problem> {
     match found {
-        Some(Found::Row(Some(packed))) => rmp_serde::from_slice(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string()).into()),
+        Some(Found::Row(Some(packed))) => {
+            rmp_serde::from_slice(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string()).into())
+        }
         Some(Found::Row(None) | Found::Rows(_)) | None => Ok(None),
     }
 }

@@ -8,6 +8,7 @@
 //! data/redis/        Redis' settings, log, pid and append-only files
 //! ```
 
+pub mod demo;
 mod redis;
 
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -216,9 +216,13 @@ impl Home {
 
 /// What Redis 7 says of append-only files it cannot read. Anything else (memory, rights, a wrong setting) must not cost the data.
 fn is_damage(log: &str) -> bool {
-    ["Bad file format reading the append only file", "Unexpected end of file reading the append only file", "Error reading the RDB preamble"]
-        .iter()
-        .any(|sign| log.contains(sign))
+    [
+        "Bad file format reading the append only file",
+        "Unexpected end of file reading the append only file",
+        "Error reading the RDB preamble",
+    ]
+    .iter()
+    .any(|sign| log.contains(sign))
 }
 
 fn settings(home: &Home, maxmemory: &str) -> String {

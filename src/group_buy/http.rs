@@ -73,7 +73,11 @@ struct Waiting {
 }
 
 fn units(quantity: i64) -> Result<i64, Problem> {
-    if (1..=MOST_UNITS).contains(&quantity) { Ok(quantity) } else { Err(Problem::invalid("quantity", format!("must be 1 to {MOST_UNITS}"))) }
+    if (1..=MOST_UNITS).contains(&quantity) {
+        Ok(quantity)
+    } else {
+        Err(Problem::invalid("quantity", format!("must be 1 to {MOST_UNITS}")))
+    }
 }
 
 /// Open a room; you lead it. Each call without an Idempotency-Key opens another one.
@@ -179,7 +183,13 @@ fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Ve
 #[utoipa::path(tag = "rooms", params(("id" = RoomId, Path), ("wait_seconds" = Option<u64>, Query, maximum = 25)),
     responses((status = 200, body = RoomView), (status = 304, description = "unchanged since the ETag")))]
 #[get("/v1/rooms/{id}")]
-pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<RoomId>, waiting: Query<Waiting>) -> Result<HttpResponse, Problem> {
+pub async fn read(
+    app: Data<App>,
+    request: HttpRequest,
+    session: MaybeSession,
+    id: Id<RoomId>,
+    waiting: Query<Waiting>,
+) -> Result<HttpResponse, Problem> {
     let wait = waiting.0.wait_seconds.unwrap_or(0);
     if wait > LONGEST_WAIT {
         return Err(Problem::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT}")));
@@ -262,8 +272,7 @@ fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<Us
         members,
         price_fen: Fen::new(room.price),
         expires_at: UnixMs::new(room.expires_at),
-        you: your_order.and_then(|order| {
-            Some(RoomYou { order_id: OrderId::from_hot(id.campaign(), order).ok()?, leader: order == room.leader })
-        }),
+        you: your_order
+            .and_then(|order| Some(RoomYou { order_id: OrderId::from_hot(id.campaign(), order).ok()?, leader: order == room.leader })),
     }
 }

@@ -181,6 +181,23 @@ impl Redis {
         }
     }
 
+    /// Where Redis' settings promise less than that an answered op survives; empty when they promise it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn weaknesses(&self) -> Result<Vec<String>, CallError> {
+        const WANTED: [(&str, &str); 4] =
+            [("appendonly", "yes"), ("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no"), ("maxmemory-policy", "noeviction")];
+        let mut weak = Vec::new();
+        for (name, wanted) in WANTED {
+            let found: Vec<String> = self.command("CONFIG", &[b"GET", name.as_bytes()]).await?;
+            if found.get(1).is_none_or(|value| value != wanted) {
+                weak.push(format!("{name} is {}, not {wanted}", found.get(1).map_or("unknown", String::as_str)));
+            }
+        }
+        Ok(weak)
+    }
+
     /// Log entries of a campaign after a sequence: `(first sequence, hash, packed body)`, at most `count`.
     ///
     /// # Errors

@@ -214,7 +214,11 @@ impl Answer {
 }
 
 /// Decided answers are kept; those that say "not now" or "not you" leave no trace, so that the repeat is a first.
-async fn keep(app: &App, key: &IdempotencyKey, response: Result<ServiceResponse<BoxBody>, Error>) -> Result<ServiceResponse<BoxBody>, Error> {
+async fn keep(
+    app: &App,
+    key: &IdempotencyKey,
+    response: Result<ServiceResponse<BoxBody>, Error>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let response = match response {
         Ok(response) => response,
         Err(error) => {

@@ -216,7 +216,9 @@ impl From<StoreError> for Problem {
                 tracing::warn!(request_id = %request_id(), %cause, "the database does not answer");
                 Self::new(Code::OutcomeUnknown)
             }
-            StoreError::Rejected { .. } | StoreError::Defect(_) | StoreError::CommitAfterFailure | StoreError::Address(_) => Self::defect(&error),
+            StoreError::Rejected { .. } | StoreError::Defect(_) | StoreError::CommitAfterFailure | StoreError::Address(_) => {
+                Self::defect(&error)
+            }
         }
     }
 }

@@ -3,9 +3,34 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
+use crate::campaign::{desk, http as campaigns, storefront};
+use crate::group_buy::http as rooms;
+use crate::order::{desk as order_desk, http as orders};
+use crate::share::http as shares;
 use crate::{identity, operator};
 
 /// Every route of every domain.
 pub fn all(cfg: &mut ServiceConfig) {
-    cfg.configure(health::routes).configure(identity::http::routes).configure(operator::http::routes);
+    cfg.configure(health::routes).configure(identity::http::routes).configure(shopper).configure(operators);
+}
+
+fn shopper(cfg: &mut ServiceConfig) {
+    cfg.service(storefront::list).service(storefront::read);
+    cfg.service(rooms::joinable).service(rooms::open).service(rooms::read).service(rooms::join);
+    cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
+    cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
+    cfg.service(shares::create).service(shares::revoke).service(shares::read).service(shares::show);
+}
+
+fn operators(cfg: &mut ServiceConfig) {
+    cfg.configure(operator::http::routes);
+    cfg.service(campaigns::create).service(campaigns::list).service(campaigns::read).service(campaigns::edit);
+    cfg.service(campaigns::clone).service(campaigns::check_campaign);
+    cfg.service(desk::publish)
+        .service(desk::pause)
+        .service(desk::resume)
+        .service(desk::end)
+        .service(desk::add_stock)
+        .service(desk::show_report);
+    cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
 }

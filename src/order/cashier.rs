@@ -92,7 +92,17 @@ impl Cashier {
                             attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $7) ON CONFLICT (transaction_id) DO NOTHING";
         let campaign = payment.order_id.parse::<OrderId>().ok().map(|order| order.campaign());
         let now = self.clock.now();
-        execute!(&self.store, KEEP, &payment.transaction_id, provider, &payment.order_id, campaign, payment.amount_fen, payment.paid_at, now)?;
+        execute!(
+            &self.store,
+            KEEP,
+            &payment.transaction_id,
+            provider,
+            &payment.order_id,
+            campaign,
+            payment.amount_fen,
+            payment.paid_at,
+            now
+        )?;
         match self.settle(provider, payment).await {
             Ok(()) => Ok(Received::Settled),
             Err(trouble) => {
@@ -226,11 +236,8 @@ impl Cashier {
 
     async fn refund(&self, row: &RefundRow) -> Result<(), StoreError> {
         const FAILED: &str = "UPDATE refunds SET last_error = $1 WHERE refund_no = $2";
-        let refund = Refund {
-            refund_no: row.refund_no.clone(),
-            transaction_id: row.transaction_id.clone(),
-            amount_fen: Fen::new(row.amount_fen),
-        };
+        let refund =
+            Refund { refund_no: row.refund_no.clone(), transaction_id: row.transaction_id.clone(), amount_fen: Fen::new(row.amount_fen) };
         match self.provider.refund(refund).await {
             Ok(Refunding::Done) => self.refunded(&row.refund_no, &row.order_id).await,
             Ok(Refunding::Elsewhere) => Ok(()),
@@ -260,7 +267,8 @@ impl Cashier {
 
     /// Asks after payments that were asked for and not heard of: a notification may have been lost.
     async fn looks(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "SELECT order_id, looks, look_at FROM payment_requests WHERE provider = $1 AND look_at <= $2 ORDER BY look_at LIMIT $3";
+        const DUE: &str =
+            "SELECT order_id, looks, look_at FROM payment_requests WHERE provider = $1 AND look_at <= $2 ORDER BY look_at LIMIT $3";
         const TAKE: &str = "UPDATE payment_requests SET looks = looks + 1, look_at = $1 WHERE order_id = $2 AND look_at = $3";
         let now = self.clock.now();
         let due = fetch_all!(&self.store, (OrderId, i64, i64), DUE, self.provider.name(), now, ROUND)?;

@@ -65,7 +65,9 @@ struct RefundQuery {
 /// 422 when it is no time.
 pub fn bound(name: &str, text: Option<&str>, default: i64) -> Result<i64, Problem> {
     match text {
-        Some(text) => UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z")),
+        Some(text) => {
+            UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z"))
+        }
         None => Ok(default),
     }
 }
@@ -102,9 +104,17 @@ pub async fn list(
 #[utoipa::path(tag = "operator", params(("id" = OrderId, Path)), request_body = ShopPayment, security(("operator_key" = [])),
     responses((status = 200, body = OrderRecord), (status = 422, description = "the reference was reported for another order or amount")))]
 #[post("/operator/v1/orders/{id}/paid")]
-pub async fn paid(app: Data<App>, operator: Operator<Finance>, id: Id<OrderId>, body: Json<ShopPayment>) -> Result<HttpResponse, Problem> {
+pub async fn report_paid(
+    app: Data<App>,
+    operator: Operator<Finance>,
+    id: Id<OrderId>,
+    body: Json<ShopPayment>,
+) -> Result<HttpResponse, Problem> {
     let report = body.0;
-    if report.reference.is_empty() || report.reference.len() > LONGEST_REFERENCE || !report.reference.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if report.reference.is_empty()
+        || report.reference.len() > LONGEST_REFERENCE
+        || !report.reference.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(Problem::invalid("reference", format!("must be 1 to {LONGEST_REFERENCE} visible characters")));
     }
     if report.amount_fen < Fen::ZERO || report.amount_fen.get() > MAX_FEN {
@@ -143,7 +153,12 @@ async fn not_reported_otherwise(app: &App, payment: &Payment) -> Result<(), Prob
 #[utoipa::path(tag = "operator", params(("state" = Option<String>, Query), ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
     security(("operator_key" = [])), responses((status = 200, body = List<RefundRecord>)))]
 #[get("/operator/v1/refunds")]
-pub async fn refunds(app: Data<App>, _operator: Operator<Viewer>, query: Query<RefundQuery>, page: Page) -> Result<HttpResponse, Problem> {
+pub async fn list_refunds(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    query: Query<RefundQuery>,
+    page: Page,
+) -> Result<HttpResponse, Problem> {
     let state = query.0.state.unwrap_or_default();
     if !["", "pending", "done", "stuck"].contains(&state.as_str()) {
         return Err(Problem::invalid("state", "must be pending, done or stuck"));
@@ -159,7 +174,12 @@ pub async fn refunds(app: Data<App>, _operator: Operator<Viewer>, query: Query<R
 #[utoipa::path(tag = "operator", params(("refund_no" = String, Path)), request_body = Nothing, security(("operator_key" = [])),
     responses((status = 200, body = RefundRecord), (status = 409, description = "not_refundable: a provider executes it, not the shop")))]
 #[post("/operator/v1/refunds/{refund_no}/done")]
-pub async fn refund_done(app: Data<App>, operator: Operator<Finance>, refund_no: Path<String>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+pub async fn refund_done(
+    app: Data<App>,
+    operator: Operator<Finance>,
+    refund_no: Path<String>,
+    body: Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let refund = records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?;
     if refund.provider != SHOP {

@@ -120,7 +120,7 @@ pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpRe
 #[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = PaymentView),
     (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
 #[post("/v1/orders/{id}/payment")]
-pub async fn payment(
+pub async fn request_payment(
     app: Data<App>,
     session: Session,
     _device: Device,
@@ -140,12 +140,7 @@ fn provider_trouble(error: &super::provider::ProviderError) -> Problem {
 }
 
 /// Marks the payment as asked for, and waits until SQL knows: no payment is ever for an unknown order.
-async fn ask(
-    app: &App,
-    id: OrderId,
-    user: UserId,
-    key: Option<&crate::hot::lane::IdempotencyKey>,
-) -> Result<(Decided, OrderRow), Problem> {
+async fn ask(app: &App, id: OrderId, user: UserId, key: Option<&crate::hot::lane::IdempotencyKey>) -> Result<(Decided, OrderRow), Problem> {
     if !live::ensure(app, id.campaign()).await? {
         return Err(Code::NotFound.into());
     }
@@ -160,7 +155,13 @@ async fn ask(
 #[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = OrderView),
     (status = 409, description = "order_not_cancellable")))]
 #[post("/v1/orders/{id}/cancel")]
-pub async fn cancel(app: Data<App>, session: Session, _device: Device, id: Id<OrderId>, body: KeyedJson<Nothing>) -> Result<HttpResponse, Problem> {
+pub async fn cancel(
+    app: Data<App>,
+    session: Session,
+    _device: Device,
+    id: Id<OrderId>,
+    body: KeyedJson<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.body;
     if !live::ensure(&app, id.0.campaign()).await? {
         return Err(Code::NotFound.into());
@@ -248,7 +249,7 @@ pub async fn deliver(app: &App, notification: &Notification) -> Result<(), Probl
 #[utoipa::path(tag = "payments", params(("provider" = String, Path)), request_body(content = String, content_type = "application/json"),
     security(()), responses((status = 204, description = "taken in"), (status = 403, description = "the signature does not fit")))]
 #[post("/v1/payments/{provider}/notifications")]
-pub async fn notification(app: Data<App>, request: HttpRequest, provider: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
+pub async fn take_notification(app: Data<App>, request: HttpRequest, provider: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
     if provider.as_str() != app.cashier.provider.name() {
         return Err(Code::NotFound.into());
     }

@@ -119,9 +119,8 @@ pub async fn of_campaign(
                         ('held', 'closing'))) AND ($3 = '' OR sku = $3) AND ($4 = '' OR user_id = $4) AND ($5 = '' OR room_id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let state = filter.state.map(OrderState::word).unwrap_or_default();
-    let rows = fetch_all!(
-        store, Row, LIST, campaign, state, &filter.sku, &filter.user, &filter.room, filter.from, filter.to, before, id, fetch
-    )?;
+    let rows =
+        fetch_all!(store, Row, LIST, campaign, state, &filter.sku, &filter.user, &filter.room, filter.from, filter.to, before, id, fetch)?;
     rows.into_iter().map(Row::read).collect()
 }
 

@@ -95,7 +95,8 @@ impl Sandbox {
     /// # Errors
     /// Those of the database.
     pub async fn pay(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
-        const PAY: &str = "UPDATE sandbox_trades SET state = 'paid', transaction_id = $1, paid_at = $2 WHERE order_id = $3 AND state = 'open'";
+        const PAY: &str =
+            "UPDATE sandbox_trades SET state = 'paid', transaction_id = $1, paid_at = $2 WHERE order_id = $3 AND state = 'open'";
         let transaction = format!("sbx_{}", random_base62(24));
         execute!(&self.store, PAY, transaction, self.clock.now(), order)?;
         Ok(self.trade(order).await?.and_then(|trade| trade.payment(order)))

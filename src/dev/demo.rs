@@ -1,0 +1,61 @@
+//! Loads the demo campaigns once, each with a share link of its own.
+
+use crate::app::App;
+use crate::campaign::demo;
+use crate::campaign::desk::put_in_force;
+use crate::campaign::records::{self, Record};
+use crate::http::problem::Problem;
+use crate::id::CampaignId;
+use crate::share::links::{self, Link};
+use crate::share::token::ShareToken;
+use crate::store::{execute, fetch_optional};
+
+/// The demo campaigns' share links; those not loaded yet are loaded first. A load that broke off goes on where it was.
+///
+/// # Errors
+/// Trouble of Redis or SQL.
+pub async fn load(app: &App) -> Result<Vec<String>, Problem> {
+    let now = app.clock.now();
+    let mut urls = Vec::new();
+    for (place, definition) in demo::campaigns(now).into_iter().enumerate() {
+        let name = format!("demo_{place}");
+        let record = match kept(app, &name).await? {
+            Some(record) => record,
+            None => keep(app, &name, Record::draft(CampaignId::random(&mut rand::rng()), definition, now)).await?,
+        };
+        put_in_force(app, &record, None).await?;
+        urls.push(format!("{}/s/{}", app.config.public_url, link(app, record.id).await?));
+    }
+    Ok(urls)
+}
+
+async fn kept(app: &App, name: &str) -> Result<Option<Record>, Problem> {
+    let Some((id,)) = fetch_optional!(&app.store, (CampaignId,), "SELECT value FROM settings WHERE name = $1", name)? else {
+        return Ok(None);
+    };
+    Ok(records::find(&app.store, id).await?)
+}
+
+async fn keep(app: &App, name: &str, record: Record) -> Result<Record, Problem> {
+    let mut tx = app.store.begin().await?;
+    records::insert(&mut tx, &record).await?;
+    execute!(&mut tx, "INSERT INTO settings (name, value) VALUES ($1, $2)", name, record.id)?;
+    tx.commit().await?;
+    tracing::info!(campaign = %record.id, title = record.definition.head.title, "demo campaign loaded");
+    Ok(record)
+}
+
+/// The campaign's own link.
+async fn link(app: &App, campaign: CampaignId) -> Result<ShareToken, Problem> {
+    const OWN: &str =
+        "SELECT token FROM shares WHERE campaign_id = $1 AND sharer_user_id IS NULL AND revoked_at IS NULL ORDER BY created_at LIMIT 1";
+    let known = fetch_optional!(&app.store, (String,), OWN, campaign)?;
+    if let Some(token) = known.and_then(|(text,)| ShareToken::read(&app.secrets, &text)) {
+        return Ok(token);
+    }
+    let token = ShareToken::random(&app.secrets);
+    let created_at = app.clock.now();
+    let link = Link { token, campaign_id: campaign, sharer: None, target: None, parent: None, channel: None, created_at, revoked_at: None };
+    links::insert(&app.store, &link).await?;
+    Ok(token)
+}
