@@ -84,7 +84,7 @@ pub async fn start(mut settings: Settings, now: UnixMs) -> Result<(Config, Dev),
         settings.operator_key = Some(kept(&data.join("operator_key"), 32, new_secret)?);
     }
     if settings.database_url.is_none() {
-        settings.database_url = Some(sqlite_url(&data.join("liebian.db")));
+        settings.database_url = Some(file_url("sqlite", &data.join("liebian.db")));
     }
     settings.sandbox = settings.sandbox.or(Some(true));
     let redis = Redis::start(&data.join("redis"), &settings.redis_maxmemory, now).await?;
@@ -135,9 +135,10 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn sqlite_url(path: &Path) -> String {
+/// `scheme:///path`, with what would end or change the path escaped.
+fn file_url(scheme: &str, path: &Path) -> String {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace(' ', "%20");
-    format!("sqlite://{escaped}")
+    format!("{scheme}://{escaped}")
 }
 
 #[cfg(test)]

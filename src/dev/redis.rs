@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{DevError, at, make_directory};
+use super::{DevError, at, file_url, make_directory};
 use crate::clock::UnixMs;
 use crate::crypto::sha256_hex;
 
@@ -71,7 +71,7 @@ impl Redis {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket.display())
+        file_url("unix", &self.socket)
     }
 
     /// Ends it. With `appendfsync always` everything answered is on disk already, so nothing needs saving.
@@ -361,6 +361,8 @@ mod tests {
     #[test]
     fn a_long_path_gets_a_short_socket() {
         let long = Path::new("/tmp").join("x".repeat(200));
-        assert!(socket_path(&long).unwrap().as_os_str().len() <= super::LONGEST_SOCKET_PATH);
+        let socket = socket_path(&long).unwrap();
+        assert!(socket.as_os_str().len() <= super::LONGEST_SOCKET_PATH);
+        fs::remove_dir_all(socket.parent().unwrap()).unwrap();
     }
 }
