@@ -8,10 +8,10 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{blocked, existing, report as check_report};
+use super::http::{blocked, existing, json as to_json, report as check_report};
 use super::live;
 use super::ops::{self, Step};
-use super::records::{Record, RecordState};
+use super::records::{self, Record, RecordState};
 use crate::app::App;
 use crate::code::Code;
 use crate::http::answer::Decided;
@@ -96,17 +96,36 @@ pub async fn publish(
     id: Id<CampaignId>,
     body: KeyedJson<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    let record = existing(&app, id.0).await?;
-    if record.state != RecordState::Draft {
+    let mut record = existing(&app, id.0).await?;
+    if record.state == RecordState::Draft {
+        publish_checked(&app, &operator.key.id, &record).await?;
+        record = existing(&app, id.0).await?;
+    }
+    if matches!(record.state, RecordState::Ended | RecordState::Archived) {
         return Ok(HttpResponse::Ok().json(record));
     }
-    let findings = check_report(&app, &record).await?;
+    // Also what is published already: the publishing before may have broken off between SQL and hot state.
+    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
+    Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
+}
+
+/// Says in SQL that this very version is published, if the check has no errors. From then on only harmless fields change, so no
+/// version that nobody checked comes into force.
+///
+/// # Errors
+/// 422 `publish_blocked`; 503 when it was changed meanwhile; trouble of SQL.
+pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<(), Problem> {
+    let findings = check_report(app, record).await?;
     if !findings.errors.is_empty() {
         return Err(blocked(&findings));
     }
-    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
-    note(&app, &operator, "campaign.publish", id.0, json!({"version": record.version})).await?;
-    Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
+    let (now, target) = (app.clock.now(), record.id.to_string());
+    let mut tx = app.store.begin().await?;
+    if !records::publish(&mut tx, record, now).await? {
+        return Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile"));
+    }
+    audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before: None, after: to_json(record) }, now).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Puts a definition in force in hot state and waits until SQL knows.
