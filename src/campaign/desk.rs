@@ -150,7 +150,7 @@ macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-                    responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
         #[post($path)]
         pub async fn $name(
             app: Data<App>,
@@ -255,4 +255,20 @@ async fn note(app: &App, operator: &Operator<Editor>, action: &str, campaign: Ca
     let mut tx = app.store.begin().await?;
     audit(&mut tx, Change { actor: &operator.key.id, action, target: &target, before: None, after: Some(after) }, app.clock.now()).await?;
     Ok(tx.commit().await?)
+}
+
+/// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
+    responses((status = 200, body = crate::audit::Report)))]
+#[post("/operator/v1/campaigns/{id}/audit")]
+pub async fn run_audit(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    body: crate::http::body::Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
+    let record = running(&app, id.0).await?;
+    let program = crate::app::program_of(record.definition.kind().word()).ok_or(Code::CampaignState)?;
+    Ok(HttpResponse::Ok().json(crate::audit::run(&app.store, &app.engine, &app.projector, program, id.0).await?))
 }

@@ -93,6 +93,24 @@ pub async fn start(mut settings: Settings, now: UnixMs) -> Result<(Config, Dev),
     Ok((settings.for_serve()?, Dev { redis, _lock: lock }))
 }
 
+/// The settings for a command beside a running `liebian dev`: what they do not name is taken from the data directory.
+///
+/// # Errors
+/// When there is no such directory.
+pub fn attach(mut settings: Settings) -> Result<Settings, DevError> {
+    if settings.redis_url.is_some() && settings.database_url.is_some() {
+        // A command makes no tokens.
+        settings.secret = settings.secret.or_else(|| Some(Hidden::new(random_base62(48))));
+        return Ok(settings);
+    }
+    let data = settings.data_dir.canonicalize().map_err(|source| at(&settings.data_dir, source))?;
+    settings.secret = Some(kept(&data.join("secret"), 32, || random_base62(48))?);
+    settings.database_url = settings.database_url.or_else(|| Some(file_url("sqlite", &data.join("liebian.db"))));
+    settings.redis_url = settings.redis_url.or(Some(redis::url_of(&data.join("redis"))?));
+    settings.sandbox = settings.sandbox.or(Some(true));
+    Ok(settings)
+}
+
 fn at(path: &Path, source: io::Error) -> DevError {
     DevError::File { path: path.to_owned(), source }
 }

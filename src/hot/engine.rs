@@ -222,6 +222,14 @@ impl Engine {
         }
     }
 
+    /// A whole table of a campaign, as it is while others write; for audits.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn table(&self, campaign: CampaignId, table: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
+        self.redis.table(&key(campaign, table)).await
+    }
+
     /// The place of the newest op that this process saw decided.
     #[must_use]
     pub fn head(&self, campaign: CampaignId) -> Option<Place> {

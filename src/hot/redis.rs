@@ -1,5 +1,6 @@
 //! Connections to Redis: a pool for reads and recovery, a small ring of shared connections for the lanes.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -178,6 +179,25 @@ impl Redis {
                 }
                 Err(Failure { told: CallError::from_redis(&error), error: Some(error) })
             }
+        }
+    }
+
+    /// A whole table, read piece by piece while others write: hashes as they are, sorted sets with their scores as text.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn table(&self, key: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
+        let kind: String = self.command("TYPE", &[key.as_bytes()]).await?;
+        let scan = if kind == "zset" { "ZSCAN" } else { "HSCAN" };
+        let (mut rows, mut place) = (HashMap::new(), "0".to_owned());
+        loop {
+            let (next, page): (String, Vec<(String, Vec<u8>)>) =
+                self.command(scan, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
+            rows.extend(page);
+            if next == "0" {
+                return Ok(rows);
+            }
+            place = next;
         }
     }
 

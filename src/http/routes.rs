@@ -32,5 +32,6 @@ fn operators(cfg: &mut ServiceConfig) {
         .service(desk::end)
         .service(desk::add_stock)
         .service(desk::show_report);
+    cfg.service(desk::run_audit);
     cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
 }
