@@ -118,11 +118,10 @@ pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
     Ok(record.at(app.clock.now()))
 }
 
-/// 422 `publish_blocked` with the report's errors and warnings.
+/// 422 `publish_blocked` with the report's errors (field and message as in every 422, and code and rule beside them) and warnings.
 #[must_use]
 pub fn blocked(report: &CheckReport) -> Problem {
-    let problem = Problem::new(Code::PublishBlocked).with("findings", &report.errors).with("warnings", &report.warnings);
-    report.errors.iter().fold(problem, |problem, finding| problem.field(&finding.field, format!("{}: {}", finding.code, finding.message)))
+    Problem::new(Code::PublishBlocked).with("errors", &report.errors).with("warnings", &report.warnings)
 }
 
 /// 422 `invalid_request` with every fault.
