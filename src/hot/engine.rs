@@ -22,6 +22,9 @@ const MAX_LAG: Duration = Duration::from_secs(10);
 /// How long an answer may take once an op is queued; Redis' own limit is shorter.
 const ANSWER_WAIT: Duration = Duration::from_secs(12);
 
+/// Rows that one step of a rebuild writes; other campaigns wait for it.
+const REBUILT_AT_ONCE: usize = 2_000;
+
 /// One thing to read; see `lua/read.lua`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -385,8 +388,16 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn write(&self, campaign: CampaignId, program: &Program, epoch: i64, changes: &[Change]) -> Result<bool, CallError> {
-        let packed = rmp_serde::to_vec(changes).map_err(|error| CallError::Failed(error.to_string()))?;
-        self.done(campaign, program, &[b"write", epoch.to_string().as_bytes(), &packed]).await
+        for part in changes.chunks(REBUILT_AT_ONCE) {
+            let epoch = epoch.to_string();
+            let mut args: Vec<&[u8]> = vec![b"write", epoch.as_bytes()];
+            // Not packed: Lua's MessagePack does not know the type for bytes.
+            args.extend(part.iter().flat_map(|change| [change.0.as_bytes(), change.1.as_bytes(), change.2.as_slice()]));
+            if !self.done(campaign, program, &args).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Ends recovery: the campaign stands at `seq` with `hash` and serves `epoch`.

@@ -96,7 +96,7 @@ impl Keeper {
         self.recovering.remove(&campaign);
         match outcome {
             Ok(Outcome::Serving(report)) => {
-                if report.how != "stands" {
+                if !["stands", "new"].contains(&report.how) {
                     tracing::warn!(%campaign, epoch = report.epoch, seq = report.seq, lost = ?report.lost, how = report.how, "campaign recovered");
                     metrics::counter!("liebian_recoveries_total", "how" => report.how).increment(1);
                 }
