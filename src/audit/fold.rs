@@ -34,7 +34,7 @@ impl Fold {
         loop {
             let page = projector.entries_after(campaign, self.seq).await.map_err(|halt| match halt {
                 Halt::Store(error) => error.into(),
-                other => Problem::defect(&other),
+                broken @ (Halt::Overtaken | Halt::Contradiction(_) | Halt::Redis(_)) => Problem::defect(&broken),
             })?;
             if page.is_empty() {
                 return Ok(());

@@ -150,7 +150,7 @@ macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+                                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
         #[post($path)]
         pub async fn $name(
             app: Data<App>,
@@ -174,13 +174,16 @@ async fn set_status(
     step: Step,
     key: Option<&IdempotencyKey>,
 ) -> Result<HttpResponse, Problem> {
-    running(app, campaign).await?;
+    let before = running(app, campaign).await?.state;
     let done = ops::set_status(&app.engine, campaign, step, key).await?;
     let decided = Decided { campaign, place: done.place, replayed: done.replayed };
     done.decision.map_err(|code| decided.refuse(code.into()))?;
     app.projector.settled(campaign, done.place).await?;
-    note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
-    Ok(decided.json(StatusCode::OK, &existing(app, campaign).await?))
+    let record = existing(app, campaign).await?;
+    if record.state != before {
+        note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
+    }
+    Ok(decided.json(StatusCode::OK, &record))
 }
 
 /// 404 for unknown campaigns, `campaign_state` for drafts and archived ones.
@@ -241,12 +244,22 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         state: record.state,
         stock,
         rooms: rooms.into_iter().collect(),
-        orders: orders.into_iter().collect(),
+        orders: by_shown_state(orders),
         shoppers,
         paid_fen: Fen::new(paid),
         refunded_fen: Fen::new(refunded),
         share_visits,
     }))
+}
+
+/// Orders by the states that shoppers see: a hold that is being closed still awaits its payment.
+fn by_shown_state(orders: Vec<(String, i64)>) -> BTreeMap<String, i64> {
+    let mut shown = BTreeMap::new();
+    for (state, count) in orders {
+        let word = if ["held", "closing"].contains(&state.as_str()) { "awaiting_payment".to_owned() } else { state };
+        *shown.entry(word).or_default() += count;
+    }
+    shown
 }
 
 /// Writes an operator's act on a running campaign into the audit log.

@@ -315,20 +315,16 @@ fn snapshot(epoch: i64, reply: Vec<Value>) -> Option<Result<Snapshot, String>> {
 }
 
 fn found(value: Value) -> Option<Found> {
-    match value {
-        Value::Array(rows) => {
-            let mut rows = rows.into_iter();
-            let mut pairs = Vec::new();
-            while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
-                pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
-            }
-            Some(Found::Rows(pairs))
-        }
-        row => {
-            let row = lane::bytes(row)?;
-            Some(Found::Row((!row.is_empty()).then_some(row)))
-        }
+    let Value::Array(rows) = value else {
+        let row = lane::bytes(value)?;
+        return Some(Found::Row((!row.is_empty()).then_some(row)));
+    };
+    let mut rows = rows.into_iter();
+    let mut pairs = Vec::new();
+    while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
+        pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
     }
+    Some(Found::Rows(pairs))
 }
 
 /// What Redis holds of a campaign when recovery claims it.

@@ -103,7 +103,7 @@ impl Keeper {
                 self.dirty.insert(campaign);
             }
             Ok(Outcome::Frozen) => {
-                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`")
+                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`");
             }
             Ok(Outcome::Gone) => {}
             Err(error) => {
