@@ -269,7 +269,7 @@ pub async fn list_open(store: &Store, now: UnixMs, (before, id): (i64, &str), fe
     rows.into_iter().map(Record::from_row).collect()
 }
 
-/// Other campaigns, published and not over, that sell one of this definition's SKUs (the newest [`MAX_OTHERS`] are looked through).
+/// Other campaigns, published and not over, that sell one of this definition's SKUs (the newest `MAX_OTHERS` are looked through).
 ///
 /// # Errors
 /// When the database does not answer.

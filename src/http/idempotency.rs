@@ -3,7 +3,7 @@
 //! Two homes. Ops of a campaign carry the key into the campaign's own program ([`super::body::KeyedJson`]). Every other POST wears
 //! [`once`], which keeps answers in SQL: `#[post("/v1/shares", wrap = "from_fn(idempotency::once)")]`.
 //!
-//! A row without an answer means that the first request is at work. It counts as abandoned after [`LEASE`]: a process that died.
+//! A row without an answer means that the first request is at work. It counts as abandoned after `LEASE`: a process that died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
