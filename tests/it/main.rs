@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod store;

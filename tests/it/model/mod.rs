@@ -1,0 +1,18 @@
+//! A plain-Rust reference model of the group-buy program, written from the rules, and the property that the program does the same.
+//!
+//! The model keeps only what cannot be derived: rooms, orders and the money that came for them. Stock, shoppers' counters, devices, timers
+//! and the campaign's counters are counted from these whenever somebody asks, where the program keeps each of them up to date by itself.
+
+mod generate;
+mod hot;
+mod invariants;
+mod ops;
+mod property;
+mod reference;
+mod rows;
+mod rules;
+
+pub use hot::{Campaign, Hot};
+pub use ops::{Op, Sent};
+pub use reference::Reference;
+pub use rules::definition;
