@@ -6,6 +6,10 @@ mod support;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod store;

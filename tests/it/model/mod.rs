@@ -12,7 +12,8 @@ mod reference;
 mod rows;
 mod rules;
 
-pub use hot::{Campaign, Hot};
+pub use hot::{Campaign, EPOCH, Hot, engine};
 pub use ops::{Op, Sent};
 pub use reference::Reference;
-pub use rules::definition;
+pub use rows::{Cell, Row, Said};
+pub use rules::{START, definition};

@@ -232,7 +232,7 @@ fn the_program_does_what_the_model_does(server: &Path) {
             run.play(case).await;
         });
     };
-    let mut config = Config { failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let mut config = Config { failure_persistence: None, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(rand::random_range(0..u64::MAX));
     }
