@@ -2,11 +2,12 @@
 
 use liebian::campaign::ops::Step;
 use liebian::campaign::rules::{Limits, Rules};
+use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 use proptest::prelude::*;
 
+use super::book::{Book, Order};
 use super::ops::{Op, Sent};
-use super::reference::{Book, Order};
 use super::rules::{START, definition};
 
 /// Ops in one case at most.
@@ -45,6 +46,14 @@ pub enum Wish {
         quantity: i64,
         key: Option<u8>,
     },
+    /// A shopper who gave up a seat comes back to the room.
+    Return {
+        order: usize,
+    },
+    /// The join of a seat that was given up runs once more.
+    Late {
+        order: usize,
+    },
     Ask {
         order: usize,
         stranger: bool,
@@ -52,6 +61,7 @@ pub enum Wish {
     Cancel {
         order: usize,
         stranger: bool,
+        leader: bool,
     },
     Closed {
         order: usize,
@@ -134,8 +144,11 @@ fn wish() -> impl Strategy<Value = Wish> {
             .prop_map(|(user, device, sku, quantity, key)| Wish::Open { user, device, sku, quantity, key }),
         14 => (0..4usize, 0..6u8, 0..8u8, quantity(), key())
             .prop_map(|(room, user, device, quantity, key)| Wish::Join { room, user, device, quantity, key }),
+        4 => (0..3usize).prop_map(|order| Wish::Return { order }),
+        2 => (0..3usize).prop_map(|order| Wish::Late { order }),
         6 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
-        4 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Cancel { order, stranger }),
+        4 => (0..6usize, prop::bool::weighted(0.1), any::<bool>())
+            .prop_map(|(order, stranger, leader)| Wish::Cancel { order, stranger, leader }),
         3 => (0..6usize).prop_map(|order| Wish::Closed { order }),
         16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15))
             .prop_map(|(aim, order, extra, again)| Wish::Pay { aim, order, extra, again }),
@@ -186,12 +199,34 @@ impl Maker {
                 let (user, device) = (user(shopper), device(from, shopper));
                 (Op::JoinRoom { room, order: self.order_id(), user, device, quantity }, key)
             }
+            Wish::Return { order } => {
+                let left = |order: &Order| order.state == State::Released && book.rooms[order.room].state == RoomState::Open;
+                let (left, user) = owned(book, order, false, left);
+                let room = book.orders.iter().find(|order| order.id == left).map(|order| book.rooms[order.room].id.clone());
+                (
+                    Op::JoinRoom {
+                        room: room.unwrap_or_default(),
+                        order: self.order_id(),
+                        device: format!("own{user}"),
+                        user,
+                        quantity: 1,
+                    },
+                    None,
+                )
+            }
+            Wish::Late { order } => {
+                let left = owned(book, order, false, |order| order.state == State::Released).0;
+                let join = self.sent.iter().find(|sent| matches!(&sent.op, Op::JoinRoom { order, .. } if *order == left));
+                (join.map_or(Op::Tick, |sent| sent.op.clone()), None)
+            }
             Wish::Ask { order, stranger } => {
                 let (order, user) = owned(book, order, stranger, |order| order.state == State::Held);
                 (Op::PaymentAsked { order, user }, None)
             }
-            Wish::Cancel { order, stranger } => {
-                let (order, user) = owned(book, order, stranger, Order::waits);
+            Wish::Cancel { order, stranger, leader } => {
+                // A leader with company: somebody must follow.
+                let wanted = |order: &Order| order.waits() && (!leader || book.followers(order) > 1);
+                let (order, user) = owned(book, order, stranger, wanted);
                 (Op::Cancel { order, user }, None)
             }
             Wish::Closed { order } => (Op::Closed { order: owned(book, order, false, |order| order.state == State::Closing).0 }, None),

@@ -141,18 +141,21 @@ impl Run<'_> {
         assert_eq!((hot.number("seq"), hot.number("now")), (self.model.seq, self.model.now), "meta");
     }
 
-    /// The batch that was decided first: the smallest head. Of equal heads at most one changed something; the model knows which.
+    /// The batch that was decided first. Heads tell, except that a batch that changed nothing has the head of the one before: then the order
+    /// is the one that the model can follow to the end.
     fn next(&self, decided: &[(&Vec<Sent>, Decided)]) -> usize {
-        let head = |reply: &Decided| answers(reply).0;
-        let first = decided.iter().map(|(_, reply)| head(reply)).min().unwrap();
-        let tied: Vec<_> = (0..decided.len()).filter(|&place| head(&decided[place].1) == first).collect();
-        let fits = |&&place: &&usize| {
+        let mut by_head: Vec<_> = (0..decided.len()).collect();
+        by_head.sort_by_key(|&place| answers(&decided[place].1).0);
+        self.follow(&self.model, decided, &by_head).unwrap_or(by_head[0])
+    }
+
+    fn follow(&self, model: &Reference, decided: &[(&Vec<Sent>, Decided)], left: &[usize]) -> Option<usize> {
+        left.iter().copied().find(|&place| {
             let (batch, reply) = &decided[place];
-            let mut model = self.model.clone();
-            let (seq, .., said) = answers(reply);
-            model.batch(self.at, batch) == said && model.seq == seq
-        };
-        tied.iter().find(fits).copied().unwrap_or(tied[0])
+            let (mut model, (seq, .., said)) = (model.clone(), answers(reply));
+            let rest: Vec<_> = left.iter().copied().filter(|&other| other != place).collect();
+            model.batch(self.at, batch) == said && model.seq == seq && (rest.is_empty() || self.follow(&model, decided, &rest).is_some())
+        })
     }
 
     fn compare(&mut self, batch: &[Sent], reply: &Decided) {
