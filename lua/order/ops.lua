@@ -108,17 +108,17 @@ function ops.pay(op, now)
   elseif seen(order, op.transaction) then
     return reply("paid", state.raw("orders", id))
   end
-  local first, waiting = #order.transactions == 0, order.state == "held" or order.state == "closing"
+  local waiting = order.state == "held" or order.state == "closing"
   order.transactions[#order.transactions + 1] = op.transaction
   order.paid = order.paid + op.amount
   if op.amount ~= order.amount then
     send_back(id, order, op, "amount_differs")
   elseif waiting then
     settle(id, order, op, now)
-  elseif order.state == "released" and first and program.seat_again(id, order, now) then
+  elseif order.state == "released" and program.seat_again(id, order, now) then
     log.emit("order.seated_again", { order = id })
     settle(id, order, op, now)
-  elseif order.state == "released" and first then
+  elseif order.state == "released" then
     order.state, order.reason, order.paid_at = "refund_due", "late_payment", op.paid_at
     send_back(id, order, op, "late_payment")
   else

@@ -4,6 +4,12 @@
 mod support;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod store;
