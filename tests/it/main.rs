@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod store;
