@@ -3,7 +3,7 @@
 ---
 --- ARGV[1]  step: claim | wipe | write | serve
 --- ARGV[2]  the epoch that is to be served when recovery is done
---- ARGV[3]  write: packed changes { table, field, value or "" } · serve: packed { seq, hash, now }
+--- ARGV[3…] write: table, field, value or "" of each change, as they are · serve: packed { seq, hash, now }
 --- Reply    claim: { "claimed", seq or -1 when there is nothing, hash }  others: { "done" }  |  { "lost", epoch } one that is ahead
 
 local step, claim = ARGV[1], tonumber(ARGV[2])
@@ -28,7 +28,11 @@ elseif step == "wipe" then
   end
   redis.call("HDEL", state.key("meta"), "seq", "hash", "now")
 elseif step == "write" then
-  state.write(cmsgpack.unpack(ARGV[3]))
+  local changes = {}
+  for place = 3, #ARGV, 3 do
+    changes[#changes + 1] = { ARGV[place], ARGV[place + 1], ARGV[place + 2] }
+  end
+  state.write(changes)
 elseif step == "serve" then
   local at = cmsgpack.unpack(ARGV[3])
   local now = math.max(at[3], tonumber(redis.call("HGET", state.key("meta"), "now") or 0))

@@ -45,7 +45,6 @@ CREATE TABLE idempotency_keys (
     scope      TEXT   NOT NULL PRIMARY KEY,
     body_hash  TEXT   NOT NULL,
     status     BIGINT CHECK (status BETWEEN 100 AND 599),
-    headers    TEXT,
     content    BYTEA,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL

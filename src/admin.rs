@@ -1,25 +1,90 @@
-//! Commands that work on one campaign: rebuild and audit.
+//! Commands that work on one campaign: rebuild and audit. They may run beside a server: cursor, claim and fence keep them apart.
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use crate::app::{engine_and_projector, program_of};
+use crate::audit;
+use crate::clock::Clock;
 use crate::config::Settings;
+use crate::dev;
+use crate::hot::Engine;
 use crate::id::CampaignId;
+use crate::order::provider::SHOP;
+use crate::order::sandbox::SANDBOX;
+use crate::projector::cursor::Cursor;
+use crate::projector::recovery::{Mode, Outcome};
+use crate::projector::{Halt, Projector};
+use crate::store::Store;
 
-/// Rebuilds a campaign's live state from the log that SQL keeps.
+/// What a command works with.
+struct Tools {
+    store: Store,
+    engine: Arc<Engine>,
+    projector: Arc<Projector>,
+}
+
+impl Tools {
+    async fn new(settings: Settings) -> Result<Self, Box<dyn Error>> {
+        let config = dev::attach(settings)?.for_serve()?;
+        let store = Store::connect(&config.database_url).await?;
+        store.migrate().await?;
+        let provider = if config.sandbox { SANDBOX } else { SHOP };
+        let (engine, projector) = engine_and_projector(&config, &store, &Arc::new(Clock::default()), provider)?;
+        Ok(Self { store, engine, projector })
+    }
+
+    /// Brings SQL up to the end of the campaign's log, whoever else is at it.
+    async fn catch_up(&self, campaign: CampaignId) -> Result<(), Box<dyn Error>> {
+        loop {
+            let mut cursor = Cursor::read(&self.store, campaign).await?.ok_or("there is no such campaign")?;
+            match self.projector.project(campaign, &mut cursor).await {
+                Ok(0) => return Ok(()),
+                Ok(_) | Err(Halt::Overtaken) => {}
+                Err(halt) => return Err(halt.into()),
+            }
+        }
+    }
+}
+
+/// Rebuilds a campaign's live state from the log that SQL keeps; also one that is frozen. What SQL does not have is lost.
 ///
 /// # Errors
 /// When Redis or SQL does not do its part.
-#[expect(clippy::unused_async, reason = "it will wait for Redis and SQL")]
-pub async fn rebuild(_settings: Settings, campaign: CampaignId) -> Result<ExitCode, Box<dyn Error>> {
-    Err(format!("rebuilding {campaign} is not possible yet").into())
+pub async fn rebuild(settings: Settings, campaign: CampaignId) -> Result<ExitCode, Box<dyn Error>> {
+    let tools = Tools::new(settings).await?;
+    match tools.projector.recover(campaign, Mode::Rebuild, "liebian rebuild").await? {
+        Outcome::Serving(report) => {
+            say(&format!("{campaign} rebuilt up to sequence {}, serves epoch {}", report.seq, report.epoch));
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Frozen | Outcome::Gone => Err(format!("{campaign} has no live state to rebuild").into()),
+    }
 }
 
 /// Checks a campaign's invariants; the exit code says whether they hold.
 ///
 /// # Errors
 /// When Redis or SQL does not do its part.
-#[expect(clippy::unused_async, reason = "it will wait for Redis and SQL")]
-pub async fn audit(_settings: Settings, campaign: CampaignId) -> Result<ExitCode, Box<dyn Error>> {
-    Err(format!("auditing {campaign} is not possible yet").into())
+pub async fn audit(settings: Settings, campaign: CampaignId) -> Result<ExitCode, Box<dyn Error>> {
+    let tools = Tools::new(settings).await?;
+    match tools.projector.recover(campaign, Mode::Careful, "liebian audit").await? {
+        Outcome::Serving(_) => {}
+        Outcome::Frozen => return Err(format!("{campaign} is frozen: see liebian rebuild").into()),
+        Outcome::Gone => return Err(format!("{campaign} was never published, or is archived").into()),
+    }
+    tools.catch_up(campaign).await?;
+    let kind = Cursor::read(&tools.store, campaign).await?.map(|cursor| cursor.kind).unwrap_or_default();
+    let program = program_of(&kind).ok_or("a campaign kind without a program")?;
+    let report = audit::run(&tools.store, &tools.engine, &tools.projector, program, campaign).await?;
+    for check in &report.checks {
+        say(&format!("{} {:28} {}", if check.ok { "ok   " } else { "WRONG" }, check.name, check.detail));
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result, for the person who gave it")]
+fn say(line: &str) {
+    println!("{line}");
 }

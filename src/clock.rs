@@ -82,7 +82,6 @@ pub mod rfc3339 {
         ///
         /// # Errors
         /// Those of the serializer.
-        #[expect(clippy::ref_option, reason = "the shape serde asks for")]
         pub fn serialize<S: Serializer>(at: &Option<UnixMs>, serializer: S) -> Result<S::Ok, S::Error> {
             match at {
                 Some(at) => serializer.serialize_str(&at.rfc3339()),

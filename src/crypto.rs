@@ -3,7 +3,7 @@
 //! One secret goes in; every purpose gets its own key derived from it, so that a token of one kind never passes for another.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::{constant_time, hmac};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -124,10 +124,15 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     bytes32(digest(&SHA256, bytes).as_ref())
 }
 
-/// SHA-1 as 40 lower-case hex digits: for the log's hash chain only, because it is the one hash Redis' Lua has.
+/// SHA-1 of the parts in a row as 40 lower-case hex digits, as Redis' `sha1hex` and EVALSHA use it. It guards against accidents; it is
+/// no signature.
 #[must_use]
-pub fn sha1_hex(bytes: &[u8]) -> String {
-    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref())
+pub fn sha1_hex(parts: &[&[u8]]) -> String {
+    let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    for part in parts {
+        context.update(part);
+    }
+    hex(context.finish().as_ref())
 }
 
 /// Lower-case hex digits.
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn hashes_are_the_known_ones() {
         assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(sha1_hex(b"abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(sha1_hex(&[b"a", b"bc"]), "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 
     #[test]

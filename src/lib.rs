@@ -5,6 +5,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | process | [`app`] (composition root), [`config`], [`dev`] (its own Redis for one machine), [`admin`] (commands) |
+//! | over all domains | [`audit`] |
 //! | edge | [`http`] |
 //! | domains | [`campaign`], [`group_buy`], [`order`], [`share`], [`identity`], [`operator`] |
 //! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL) |
@@ -12,6 +13,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod campaign;
 pub mod clock;
 pub mod code;

@@ -291,6 +291,7 @@ mod tests {
         UnixMs::parse("2026-11-21T00:00:00Z").unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that tests read json!({…}) without borrows")]
     fn run(mut base: Value, changes: Value) -> CheckReport {
         for (name, value) in changes.as_object().unwrap() {
             base[name.as_str()] = value.clone();
@@ -302,6 +303,7 @@ mod tests {
         findings.iter().map(|finding| (finding.code.as_str(), finding.field.as_str())).collect()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "as above")]
     fn item(tiers: Value, more: Value) -> Value {
         let mut item = json!({"sku": "a", "title": "A", "list_price_fen": 100, "stock": 10, "tiers": tiers});
         for (name, value) in more.as_object().unwrap() {

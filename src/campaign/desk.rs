@@ -8,10 +8,10 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{blocked, existing, report as check_report};
+use super::http::{blocked, existing, json as to_json, report as check_report};
 use super::live;
 use super::ops::{self, Step};
-use super::records::{Record, RecordState};
+use super::records::{self, Record, RecordState};
 use crate::app::App;
 use crate::code::Code;
 use crate::http::answer::Decided;
@@ -96,17 +96,36 @@ pub async fn publish(
     id: Id<CampaignId>,
     body: KeyedJson<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    let record = existing(&app, id.0).await?;
-    if record.state != RecordState::Draft {
+    let mut record = existing(&app, id.0).await?;
+    if record.state == RecordState::Draft {
+        publish_checked(&app, &operator.key.id, &record).await?;
+        record = existing(&app, id.0).await?;
+    }
+    if matches!(record.state, RecordState::Ended | RecordState::Archived) {
         return Ok(HttpResponse::Ok().json(record));
     }
-    let findings = check_report(&app, &record).await?;
+    // Also what is published already: the publishing before may have broken off between SQL and hot state.
+    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
+    Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
+}
+
+/// Says in SQL that this very version is published, if the check has no errors. From then on only harmless fields change, so no
+/// version that nobody checked comes into force.
+///
+/// # Errors
+/// 422 `publish_blocked`; 503 when it was changed meanwhile; trouble of SQL.
+pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<(), Problem> {
+    let findings = check_report(app, record).await?;
     if !findings.errors.is_empty() {
         return Err(blocked(&findings));
     }
-    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
-    note(&app, &operator, "campaign.publish", id.0, json!({"version": record.version})).await?;
-    Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
+    let (now, target) = (app.clock.now(), record.id.to_string());
+    let mut tx = app.store.begin().await?;
+    if !records::publish(&mut tx, record, now).await? {
+        return Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile"));
+    }
+    audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before: None, after: to_json(record) }, now).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Puts a definition in force in hot state and waits until SQL knows.
@@ -131,7 +150,7 @@ macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+                                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
         #[post($path)]
         pub async fn $name(
             app: Data<App>,
@@ -155,13 +174,16 @@ async fn set_status(
     step: Step,
     key: Option<&IdempotencyKey>,
 ) -> Result<HttpResponse, Problem> {
-    running(app, campaign).await?;
+    let before = running(app, campaign).await?.state;
     let done = ops::set_status(&app.engine, campaign, step, key).await?;
     let decided = Decided { campaign, place: done.place, replayed: done.replayed };
     done.decision.map_err(|code| decided.refuse(code.into()))?;
     app.projector.settled(campaign, done.place).await?;
-    note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
-    Ok(decided.json(StatusCode::OK, &existing(app, campaign).await?))
+    let record = existing(app, campaign).await?;
+    if record.state != before {
+        note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
+    }
+    Ok(decided.json(StatusCode::OK, &record))
 }
 
 /// 404 for unknown campaigns, `campaign_state` for drafts and archived ones.
@@ -222,12 +244,22 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         state: record.state,
         stock,
         rooms: rooms.into_iter().collect(),
-        orders: orders.into_iter().collect(),
+        orders: by_shown_state(orders),
         shoppers,
         paid_fen: Fen::new(paid),
         refunded_fen: Fen::new(refunded),
         share_visits,
     }))
+}
+
+/// Orders by the states that shoppers see: a hold that is being closed still awaits its payment.
+fn by_shown_state(orders: Vec<(String, i64)>) -> BTreeMap<String, i64> {
+    let mut shown = BTreeMap::new();
+    for (state, count) in orders {
+        let word = if ["held", "closing"].contains(&state.as_str()) { "awaiting_payment".to_owned() } else { state };
+        *shown.entry(word).or_default() += count;
+    }
+    shown
 }
 
 /// Writes an operator's act on a running campaign into the audit log.
@@ -236,4 +268,20 @@ async fn note(app: &App, operator: &Operator<Editor>, action: &str, campaign: Ca
     let mut tx = app.store.begin().await?;
     audit(&mut tx, Change { actor: &operator.key.id, action, target: &target, before: None, after: Some(after) }, app.clock.now()).await?;
     Ok(tx.commit().await?)
+}
+
+/// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
+    responses((status = 200, body = crate::audit::Report)))]
+#[post("/operator/v1/campaigns/{id}/audit")]
+pub async fn run_audit(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    body: crate::http::body::Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
+    let record = running(&app, id.0).await?;
+    let program = crate::app::program_of(record.definition.kind().word()).ok_or(Code::CampaignState)?;
+    Ok(HttpResponse::Ok().json(crate::audit::run(&app.store, &app.engine, &app.projector, program, id.0).await?))
 }

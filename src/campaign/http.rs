@@ -1,4 +1,4 @@
-//! The operator's routes for definitions: write, read, change, clone, check. Whoever publishes them is elsewhere.
+//! The operator's routes for definitions: write, read, change, clone, check. What runs is in [`desk`].
 
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::{CheckReport, check};
+use super::desk;
 use super::model::Definition;
 use super::patch::{self, PatchError};
 use super::read::Fault;
@@ -87,12 +88,13 @@ pub async fn edit(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>
     for _attempt in 0..ATTEMPTS {
         let old = existing(&app, id.0).await?;
         let new = changed(&app, &old, &body.0)?;
-        if new.definition == old.definition {
-            return Ok(HttpResponse::Ok().json(old));
+        let unchanged = new.definition == old.definition;
+        if !unchanged && !keep_change(&app, &operator.key.id, &old, &new).await? {
+            continue;
         }
-        if keep_change(&app, &operator.key.id, &old, &new).await? {
-            return Ok(HttpResponse::Ok().json(new));
-        }
+        let kept = if unchanged { old } else { new };
+        tell_hot_state(&app, &kept).await?;
+        return Ok(HttpResponse::Ok().json(kept));
     }
     Err(Problem::new(Code::Overloaded).detail("Others keep changing this campaign"))
 }
@@ -116,11 +118,10 @@ pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
     Ok(record.at(app.clock.now()))
 }
 
-/// 422 `publish_blocked` with the report's errors and warnings.
+/// 422 `publish_blocked` with the report's errors (field and message as in every 422, and code and rule beside them) and warnings.
 #[must_use]
 pub fn blocked(report: &CheckReport) -> Problem {
-    let problem = Problem::new(Code::PublishBlocked).with("findings", &report.errors).with("warnings", &report.warnings);
-    report.errors.iter().fold(problem, |problem, finding| problem.field(&finding.field, format!("{}: {}", finding.code, finding.message)))
+    Problem::new(Code::PublishBlocked).with("errors", &report.errors).with("warnings", &report.warnings)
 }
 
 /// 422 `invalid_request` with every fault.
@@ -138,6 +139,18 @@ async fn keep_draft(app: &App, operator: &Operator<Editor>, definition: Definiti
     audit(&mut tx, change, now).await?;
     tx.commit().await?;
     Ok(record)
+}
+
+/// Puts a published campaign's present version in force. Also after a patch that changed nothing: the one before may have broken off.
+async fn tell_hot_state(app: &App, record: &Record) -> Result<(), Problem> {
+    if record.state == RecordState::Draft {
+        return Ok(());
+    }
+    match desk::put_in_force(app, record, None).await {
+        // A newer version is in force: another operator's change came after this one.
+        Err(problem) if problem.code() == Code::CampaignState => Ok(()),
+        decided => decided.map(|_in_force| ()),
+    }
 }
 
 /// The campaign after the patch, not yet kept.
@@ -181,6 +194,6 @@ async fn keep_change(app: &App, actor: &str, old: &Record, new: &Record) -> Resu
     Ok(true)
 }
 
-fn json(value: &impl Serialize) -> Option<Value> {
+pub(super) fn json(value: &impl Serialize) -> Option<Value> {
     serde_json::to_value(value).ok()
 }

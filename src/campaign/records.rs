@@ -165,7 +165,8 @@ pub async fn insert(tx: &mut Tx, record: &Record) -> Result<(), StoreError> {
     keep_version(tx, record).await
 }
 
-/// Replaces the version before `record.version`. `false`: somebody else changed it meanwhile; nothing was done.
+/// Replaces the version before `record.version`; the state stays. `false`: somebody else changed or published it meanwhile; nothing was
+/// done.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -174,7 +175,7 @@ pub async fn replace(tx: &mut Tx, record: &Record) -> Result<bool, StoreError> {
     let changed = execute!(
         tx,
         "UPDATE campaigns SET title = $1, definition = $2, version = $3, starts_at = $4, ends_at = $5, updated_at = $6 \
-         WHERE id = $7 AND version = $8",
+         WHERE id = $7 AND version = $8 AND (state = 'draft') = $9",
         head.title.as_str(),
         record.definition_json()?,
         record.version,
@@ -183,10 +184,26 @@ pub async fn replace(tx: &mut Tx, record: &Record) -> Result<bool, StoreError> {
         record.updated_at.get(),
         record.id.to_string(),
         record.version.saturating_sub(1),
+        record.state == RecordState::Draft,
     )?;
     if changed > 0 {
         keep_version(tx, record).await?;
     }
+    Ok(changed > 0)
+}
+
+/// Makes a draft live, in the very version that was checked. `false`: it was changed or published meanwhile; nothing was done.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn publish(tx: &mut Tx, record: &Record, now: UnixMs) -> Result<bool, StoreError> {
+    let changed = execute!(
+        tx,
+        "UPDATE campaigns SET state = 'live', updated_at = $1 WHERE id = $2 AND version = $3 AND state = 'draft'",
+        now.get(),
+        record.id.to_string(),
+        record.version,
+    )?;
     Ok(changed > 0)
 }
 
@@ -252,7 +269,7 @@ pub async fn list_open(store: &Store, now: UnixMs, (before, id): (i64, &str), fe
     rows.into_iter().map(Record::from_row).collect()
 }
 
-/// Other campaigns, published and not over, that sell one of this definition's SKUs (the newest [`MAX_OTHERS`] are looked through).
+/// Other campaigns, published and not over, that sell one of this definition's SKUs (the newest `MAX_OTHERS` are looked through).
 ///
 /// # Errors
 /// When the database does not answer.

@@ -84,13 +84,31 @@ pub async fn start(mut settings: Settings, now: UnixMs) -> Result<(Config, Dev),
         settings.operator_key = Some(kept(&data.join("operator_key"), 32, new_secret)?);
     }
     if settings.database_url.is_none() {
-        settings.database_url = Some(sqlite_url(&data.join("liebian.db")));
+        settings.database_url = Some(file_url("sqlite", &data.join("liebian.db")));
     }
     settings.sandbox = settings.sandbox.or(Some(true));
     let redis = Redis::start(&data.join("redis"), &settings.redis_maxmemory, now).await?;
     // Its own Redis, whatever the environment says: `dev` owns what it runs on.
     settings.redis_url = Some(redis.url());
     Ok((settings.for_serve()?, Dev { redis, _lock: lock }))
+}
+
+/// The settings for a command beside a running `liebian dev`: what they do not name is taken from the data directory.
+///
+/// # Errors
+/// When there is no such directory.
+pub fn attach(mut settings: Settings) -> Result<Settings, DevError> {
+    if settings.redis_url.is_some() && settings.database_url.is_some() {
+        // A command makes no tokens.
+        settings.secret = settings.secret.or_else(|| Some(Hidden::new(random_base62(48))));
+        return Ok(settings);
+    }
+    let data = settings.data_dir.canonicalize().map_err(|source| at(&settings.data_dir, source))?;
+    settings.secret = Some(kept(&data.join("secret"), 32, || random_base62(48))?);
+    settings.database_url = settings.database_url.or_else(|| Some(file_url("sqlite", &data.join("liebian.db"))));
+    settings.redis_url = settings.redis_url.or(Some(redis::url_of(&data.join("redis"))?));
+    settings.sandbox = settings.sandbox.or(Some(true));
+    Ok(settings)
 }
 
 fn at(path: &Path, source: io::Error) -> DevError {
@@ -135,9 +153,10 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn sqlite_url(path: &Path) -> String {
+/// `scheme:///path`, with what would end or change the path escaped.
+fn file_url(scheme: &str, path: &Path) -> String {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace(' ', "%20");
-    format!("sqlite://{escaped}")
+    format!("{scheme}://{escaped}")
 }
 
 #[cfg(test)]

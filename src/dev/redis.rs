@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{DevError, at, make_directory};
+use super::{DevError, at, file_url, make_directory};
 use crate::clock::UnixMs;
 use crate::crypto::sha256_hex;
 
@@ -71,7 +71,7 @@ impl Redis {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket.display())
+        file_url("unix", &self.socket)
     }
 
     /// Ends it. With `appendfsync always` everything answered is on disk already, so nothing needs saving.
@@ -240,6 +240,14 @@ fn settings(home: &Home, maxmemory: &str) -> String {
 }
 
 /// In the directory; where that path is too long, in a private directory under the temporary one, named after the long path.
+/// The address of the Redis of a directory, whether it runs or not.
+///
+/// # Errors
+/// When a place for its socket cannot be made.
+pub fn url_of(directory: &Path) -> Result<String, DevError> {
+    Ok(file_url("unix", &socket_path(directory)?))
+}
+
 fn socket_path(directory: &Path) -> Result<PathBuf, DevError> {
     let here = directory.join("redis.sock");
     if here.as_os_str().len() <= LONGEST_SOCKET_PATH {
@@ -361,6 +369,8 @@ mod tests {
     #[test]
     fn a_long_path_gets_a_short_socket() {
         let long = Path::new("/tmp").join("x".repeat(200));
-        assert!(socket_path(&long).unwrap().as_os_str().len() <= super::LONGEST_SOCKET_PATH);
+        let socket = socket_path(&long).unwrap();
+        assert!(socket.as_os_str().len() <= super::LONGEST_SOCKET_PATH);
+        fs::remove_dir_all(socket.parent().unwrap()).unwrap();
     }
 }

@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
 use super::ops::{self, Decided, Shopper};
-use super::row::{RoomRow, State};
-use super::view::{AlternativeRoom, MemberView, RoomState, RoomView, RoomYou};
+use super::row::RoomRow;
+use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou};
 use crate::app::App;
 use crate::campaign::live;
 use crate::clock::UnixMs;
@@ -259,11 +259,7 @@ fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<Us
         id,
         campaign_id: id.campaign(),
         sku: room.sku.clone(),
-        state: match room.state {
-            State::Open => RoomState::Open,
-            State::Formed => RoomState::Formed,
-            State::Failed => RoomState::Failed,
-        },
+        state: room.state.into(),
         size: room.size,
         seats_taken: room.taken(),
         seats_paid: room.paid(),

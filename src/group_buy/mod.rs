@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 
 use crate::hot::Program;
 
+pub mod desk;
 pub mod http;
 pub mod ops;
 pub mod projection;

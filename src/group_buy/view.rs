@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::State;
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, OrderId, RoomId};
 use crate::money::Fen;
@@ -16,6 +17,16 @@ pub enum RoomState {
     Formed,
     /// Its time went by; paid members are refunded.
     Failed,
+}
+
+impl From<State> for RoomState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Formed => Self::Formed,
+            State::Failed => Self::Failed,
+        }
+    }
 }
 
 /// One seat.

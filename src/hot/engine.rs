@@ -22,6 +22,9 @@ const MAX_LAG: Duration = Duration::from_secs(10);
 /// How long an answer may take once an op is queued; Redis' own limit is shorter.
 const ANSWER_WAIT: Duration = Duration::from_secs(12);
 
+/// Rows that one step of a rebuild writes; other campaigns wait for it.
+const REBUILT_AT_ONCE: usize = 2_000;
+
 /// One thing to read; see `lua/read.lua`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -221,6 +224,14 @@ impl Engine {
         }
     }
 
+    /// A whole table of a campaign, as it is while others write; for audits.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn table(&self, campaign: CampaignId, table: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
+        self.redis.table(&key(campaign, table)).await
+    }
+
     /// The place of the newest op that this process saw decided.
     #[must_use]
     pub fn head(&self, campaign: CampaignId) -> Option<Place> {
@@ -304,20 +315,16 @@ fn snapshot(epoch: i64, reply: Vec<Value>) -> Option<Result<Snapshot, String>> {
 }
 
 fn found(value: Value) -> Option<Found> {
-    match value {
-        Value::Array(rows) => {
-            let mut rows = rows.into_iter();
-            let mut pairs = Vec::new();
-            while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
-                pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
-            }
-            Some(Found::Rows(pairs))
-        }
-        row => {
-            let row = lane::bytes(row)?;
-            Some(Found::Row((!row.is_empty()).then_some(row)))
-        }
+    let Value::Array(rows) = value else {
+        let row = lane::bytes(value)?;
+        return Some(Found::Row((!row.is_empty()).then_some(row)));
+    };
+    let mut rows = rows.into_iter();
+    let mut pairs = Vec::new();
+    while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
+        pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
     }
+    Some(Found::Rows(pairs))
 }
 
 /// What Redis holds of a campaign when recovery claims it.
@@ -377,8 +384,16 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn write(&self, campaign: CampaignId, program: &Program, epoch: i64, changes: &[Change]) -> Result<bool, CallError> {
-        let packed = rmp_serde::to_vec(changes).map_err(|error| CallError::Failed(error.to_string()))?;
-        self.done(campaign, program, &[b"write", epoch.to_string().as_bytes(), &packed]).await
+        for part in changes.chunks(REBUILT_AT_ONCE) {
+            let epoch = epoch.to_string();
+            let mut args: Vec<&[u8]> = vec![b"write", epoch.as_bytes()];
+            // Not packed: Lua's MessagePack does not know the type for bytes.
+            args.extend(part.iter().flat_map(|change| [change.0.as_bytes(), change.1.as_bytes(), change.2.as_slice()]));
+            if !self.done(campaign, program, &args).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Ends recovery: the campaign stands at `seq` with `hash` and serves `epoch`.

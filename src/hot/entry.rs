@@ -1,8 +1,9 @@
 //! A log entry: what one batch decided, with every row it changed, chained to the entry before.
 
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+use crate::crypto::sha1_hex;
 
 /// One changed field: table, field, new packed value (empty = deleted).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,14 +97,4 @@ impl Entry {
         }
         Ok(())
     }
-}
-
-/// SHA-1 in lower-case hex, as Redis' `sha1hex` and `EVALSHA` use it. It chains a log against accidents; it is no signature.
-#[must_use]
-pub fn sha1_hex(parts: &[&[u8]]) -> String {
-    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    for part in parts {
-        context.update(part);
-    }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

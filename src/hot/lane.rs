@@ -269,6 +269,8 @@ impl Lane {
         };
         match decided {
             Some(Decided::Answers { seq, now, next, answers }) => {
+                metrics::counter!("liebian_ops_total").increment(u64::try_from(ops.len()).unwrap_or_default());
+                metrics::counter!("liebian_batches_total").increment(1);
                 self.committed(Place { epoch, seq }, now, ops, answers);
                 (next >= 0).then(|| Instant::now() + Duration::from_millis(u64::try_from(next - now).unwrap_or(0)))
             }

@@ -17,7 +17,7 @@ pub struct Script {
 impl Script {
     fn new(shebang: &str, body: &str) -> Self {
         let text = format!("{shebang}\n{body}");
-        let sha1 = super::entry::sha1_hex(&[text.as_bytes()]);
+        let sha1 = crate::crypto::sha1_hex(&[text.as_bytes()]);
         Self { text, sha1 }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections to Redis: a pool for reads and recovery, a small ring of shared connections for the lanes.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const POOL_SIZE: usize = 16;
 /// Connections that lanes share: Redis decides one call at a time anyway; several spread the parsing over this side's threads.
 const LANE_CONNECTIONS: usize = 4;
+
+/// With these Redis refuses a call before it starts, and may accept it later.
+const PASSING: [&str; 8] = ["LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "OOM", "BUSY", "MISCONF", "NOREPLICAS"];
 
 /// `deadpool-redis`' manager, but recycling asks Redis nothing (it would send UNWATCH and PING at every checkout): a broken connection is
 /// found by its next use, and thrown away then.
@@ -72,13 +76,7 @@ impl CallError {
         if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
             return Self::NoAnswer(text);
         }
-        match error.kind() {
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ReadOnly | ServerErrorKind::ClusterDown,
-            ) => Self::Refused(text),
-            _ if matches!(error.code(), Some("OOM" | "BUSY" | "MISCONF" | "NOREPLICAS")) => Self::Refused(text),
-            _ => Self::Failed(text),
-        }
+        if error.code().is_some_and(|code| PASSING.contains(&code)) { Self::Refused(text) } else { Self::Failed(text) }
     }
 
     /// What the caller of an op is told.
@@ -152,10 +150,8 @@ impl Redis {
     pub async fn script<T: FromRedisValue>(&self, script: &Script, keys: &[String], args: &[&[u8]]) -> Result<T, CallError> {
         let call = evalsha(script, keys, args);
         match self.query(&call).await {
-            Err(Failure { error, .. }) if no_script(&error) => {
-                let mut load = redis_rs::cmd("SCRIPT");
-                load.arg("LOAD").arg(&script.text);
-                self.query::<String>(&load).await.map_err(|failure| failure.told)?;
+            Err(Failure { error: Some(error), .. }) if is_no_script(&error) => {
+                self.query::<String>(&script_load(script)).await.map_err(|failure| failure.told)?;
                 self.query(&call).await.map_err(|failure| failure.told)
             }
             answer => answer.map_err(|failure| failure.told),
@@ -188,6 +184,25 @@ impl Redis {
         }
     }
 
+    /// A whole table, read piece by piece while others write: hashes as they are, sorted sets with their scores as text.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn table(&self, key: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
+        let kind: String = self.command("TYPE", &[key.as_bytes()]).await?;
+        let scan = if kind == "zset" { "ZSCAN" } else { "HSCAN" };
+        let (mut rows, mut place) = (HashMap::new(), "0".to_owned());
+        loop {
+            let (next, page): (String, Vec<(String, Vec<u8>)>) =
+                self.command(scan, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
+            rows.extend(page);
+            if next == "0" {
+                return Ok(rows);
+            }
+            place = next;
+        }
+    }
+
     /// Where Redis' settings promise less than that an answered op survives; empty when they promise it.
     ///
     /// # Errors
@@ -212,11 +227,14 @@ impl Redis {
     pub async fn log_after(&self, log_key: &str, seq: i64, count: usize) -> Result<Vec<LogRow>, CallError> {
         let start = format!("({seq}-0");
         let start = if seq == 0 { "-" } else { start.as_str() };
-        let rows: Vec<(String, Vec<(String, Vec<u8>)>)> =
+        let rows: Vec<(String, StreamFields)> =
             self.command("XRANGE", &[log_key.as_bytes(), start.as_bytes(), b"+", b"COUNT", count.to_string().as_bytes()]).await?;
         Ok(rows.into_iter().filter_map(|(id, fields)| LogRow::from_fields(&id, fields)).collect())
     }
 }
+
+/// Names and values of a stream entry.
+type StreamFields = Vec<(String, Vec<u8>)>;
 
 /// A log entry as the stream holds it.
 #[derive(Debug)]
@@ -230,7 +248,7 @@ pub struct LogRow {
 }
 
 impl LogRow {
-    fn from_fields(id: &str, fields: Vec<(String, Vec<u8>)>) -> Option<Self> {
+    fn from_fields(id: &str, fields: StreamFields) -> Option<Self> {
         let first = id.split('-').next()?.parse().ok()?;
         let (mut hash, mut packed) = (None, None);
         for (name, value) in fields {
@@ -247,11 +265,6 @@ impl LogRow {
 struct Failure {
     error: Option<RedisError>,
     told: CallError,
-}
-
-/// Whether Redis does not know the script.
-fn no_script(error: &Option<RedisError>) -> bool {
-    error.as_ref().is_some_and(is_no_script)
 }
 
 /// Whether Redis does not know the script: it did not run, loading it and calling again is safe.

@@ -166,6 +166,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the reading matters")]
     struct Item {
         sku: String,
     }

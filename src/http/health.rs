@@ -62,5 +62,5 @@ async fn ready(app: Data<App>) -> impl Responder {
 #[utoipa::path(tag = "health", responses((status = 200, description = "Prometheus text format", content_type = "text/plain")))]
 #[get("/metrics")]
 async fn figures(app: Data<App>) -> impl Responder {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.render())
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.figures())
 }

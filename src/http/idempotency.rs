@@ -3,7 +3,7 @@
 //! Two homes. Ops of a campaign carry the key into the campaign's own program ([`super::body::KeyedJson`]). Every other POST wears
 //! [`once`], which keeps answers in SQL: `#[post("/v1/shares", wrap = "from_fn(idempotency::once)")]`.
 //!
-//! A row without an answer means that the first request is at work. It counts as abandoned after [`LEASE`]: a process that died.
+//! A row without an answer means that the first request is at work. It counts as abandoned after `LEASE`: a process that died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -161,7 +161,7 @@ async fn claim(store: &Store, key: &IdempotencyKey, now: UnixMs) -> Result<bool,
     let claimed = execute!(
         store,
         "INSERT INTO idempotency_keys (scope, body_hash, created_at, expires_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, status = NULL, headers = NULL, content = NULL, \
+         ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, status = NULL, content = NULL, \
          created_at = excluded.created_at, expires_at = excluded.expires_at \
          WHERE idempotency_keys.expires_at <= $5 OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at <= $6 \
          AND idempotency_keys.body_hash = excluded.body_hash)",

@@ -4,9 +4,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
 use crate::campaign::{desk, http as campaigns, storefront};
-use crate::group_buy::http as rooms;
+use crate::group_buy::{desk as room_desk, http as rooms};
 use crate::order::{desk as order_desk, http as orders};
-use crate::share::http as shares;
+use crate::share::{desk as share_desk, http as shares};
 use crate::{identity, operator};
 
 /// Every route of every domain.
@@ -32,5 +32,7 @@ fn operators(cfg: &mut ServiceConfig) {
         .service(desk::end)
         .service(desk::add_stock)
         .service(desk::show_report);
+    cfg.service(desk::run_audit);
+    cfg.service(room_desk::list).service(share_desk::list);
     cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
 }

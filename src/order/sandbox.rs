@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::crypto::{Purpose, Secrets, hex, random_base62};
 use crate::id::OrderId;
 use crate::money::Fen;
-use crate::store::{Store, StoreError, execute, fetch_optional};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 /// Its name in SQL and in answers.
 pub const SANDBOX: &str = "sandbox";
@@ -121,17 +121,25 @@ impl Sandbox {
         execute!(&self.store, LATER, random_base62(16), &payment.transaction_id, due_at, self.notification(payment).body).map(|_kept| ())
     }
 
-    /// Takes a late notification that is due now, if there is one.
+    /// Late notifications that are due now: their ids and themselves.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn take_due(&self) -> Result<Option<Notification>, StoreError> {
-        const DUE: &str = "SELECT id, body FROM sandbox_notifications WHERE state = 'pending' AND due_at <= $1 ORDER BY due_at LIMIT 1";
-        const TAKE: &str = "UPDATE sandbox_notifications SET state = 'done', attempts = attempts + 1 WHERE id = $1 AND state = 'pending'";
-        let Some((id, body)) = fetch_optional!(&self.store, (String, String), DUE, self.clock.now())? else { return Ok(None) };
-        let taken = execute!(&self.store, TAKE, id)? == 1;
-        let signature = hex(&self.secrets.mac(Purpose::SandboxPayment, body.as_bytes()));
-        Ok(taken.then_some(Notification { body, signature }))
+    pub async fn due(&self) -> Result<Vec<(String, Notification)>, StoreError> {
+        const DUE: &str = "SELECT id, body FROM sandbox_notifications WHERE state = 'pending' AND due_at <= $1 ORDER BY due_at LIMIT 64";
+        let rows = fetch_all!(&self.store, (String, String), DUE, self.clock.now())?;
+        let signed = |body: String| Notification { signature: hex(&self.secrets.mac(Purpose::SandboxPayment, body.as_bytes())), body };
+        Ok(rows.into_iter().map(|(id, body)| (id, signed(body))).collect())
+    }
+
+    /// A late notification was taken in, or (`taken` false) is to come again a little later.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn delivered(&self, id: &str, taken: bool) -> Result<(), StoreError> {
+        const DONE: &str = "UPDATE sandbox_notifications SET state = $1, attempts = attempts + 1, due_at = $2 WHERE id = $3";
+        let state = if taken { "done" } else { "pending" };
+        execute!(&self.store, DONE, state, self.clock.now().plus_seconds(if taken { 0 } else { 5 }), id).map(|_row| ())
     }
 
     async fn refund_once(&self, refund: &Refund) -> Result<(), StoreError> {

@@ -96,14 +96,14 @@ impl Keeper {
         self.recovering.remove(&campaign);
         match outcome {
             Ok(Outcome::Serving(report)) => {
-                if report.how != "stands" {
+                if !["stands", "new"].contains(&report.how) {
                     tracing::warn!(%campaign, epoch = report.epoch, seq = report.seq, lost = ?report.lost, how = report.how, "campaign recovered");
                     metrics::counter!("liebian_recoveries_total", "how" => report.how).increment(1);
                 }
                 self.dirty.insert(campaign);
             }
             Ok(Outcome::Frozen) => {
-                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`")
+                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`");
             }
             Ok(Outcome::Gone) => {}
             Err(error) => {

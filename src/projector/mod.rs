@@ -139,6 +139,7 @@ impl Projector {
         let end = chained(&entries, cursor.seq, &cursor.hash).map_err(|damage| Halt::Contradiction(damage.to_string()))?;
         let moved = self.apply(campaign, cursor, &entries, end).await?;
         *cursor = moved;
+        metrics::counter!("liebian_projected_entries_total").increment(u64::try_from(entries.len()).unwrap_or_default());
         self.engine.set_projected(campaign, Place { epoch: cursor.epoch, seq: cursor.seq });
         Ok(entries.len())
     }

@@ -56,7 +56,7 @@ pub struct Report {
     pub seq: i64,
     /// Acknowledged ops known to be lost; `None` when nobody can tell (at most the projector's lag).
     pub lost: Option<i64>,
-    /// What was done, a word: `stands`, `drained`, `replayed`, `rebuilt`.
+    /// What was done, a word: `stands`, `new`, `drained`, `replayed`, `rebuilt`.
     pub how: &'static str,
 }
 
@@ -197,7 +197,8 @@ impl Projector {
         if !self.engine.wipe(campaign, program, cursor.epoch).await? || !self.refold(campaign, program, cursor, 0).await? {
             return Ok(Some(None));
         }
-        Ok(Some(Some(Mended { how: "rebuilt", lost })))
+        let how = if cursor.seq == 0 && cursor.epoch == 1 { "new" } else { "rebuilt" };
+        Ok(Some(Some(Mended { how, lost })))
     }
 
     /// Brings SQL up to Redis' end, if Redis' log goes on where SQL stands.

@@ -18,7 +18,7 @@ struct Sample {
     note: Option<String>,
 }
 
-type RequestRow = (OrderId, CampaignId, Fen, UnixMs, Option<String>);
+type RequestRow = (OrderId, CampaignId, Fen, UnixMs, Option<i64>);
 type NameRow = (UserId, String, UnixMs, Option<UnixMs>);
 
 async fn samples(store: &Store) {
@@ -100,9 +100,9 @@ both_databases! {
         let mut rng = rand::rng();
         let campaign = CampaignId::random(&mut rng);
         let (order, fen, at) = (OrderId::random(campaign, &mut rng), Fen::new(4950), UnixMs::new(1_795_305_600_123));
-        let sql = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at) VALUES ($1, $2, 'sandbox', $3, $4)";
+        let sql = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at, looks) VALUES ($1, $2, 'sandbox', $3, $4, 0)";
         execute!(&db.store, sql, order, campaign, fen, at).unwrap();
-        let sql = "SELECT order_id, campaign_id, amount_fen, created_at, parameters FROM payment_requests WHERE order_id = $1";
+        let sql = "SELECT order_id, campaign_id, amount_fen, created_at, look_at FROM payment_requests WHERE order_id = $1";
         assert_eq!(fetch_one!(&db.store, RequestRow, sql, order).unwrap(), (order, campaign, fen, at, None));
     }
 

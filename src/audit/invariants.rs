@@ -1,0 +1,187 @@
+//! The promises that can be counted on a campaign's state, numbered as in ARCHITECTURE.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, fold::Fold};
+use crate::campaign::ops::StockRow;
+use crate::group_buy::row::{RoomRow, State as RoomState};
+use crate::order::row::{OrderRow, State as OrderState};
+
+/// Counts invariants 1 to 3.
+#[must_use]
+pub fn all(fold: &Fold) -> Vec<Check> {
+    let orders: BTreeMap<String, OrderRow> = fold.rows("orders").collect();
+    let rooms: BTreeMap<String, RoomRow> = fold.rows("rooms").collect();
+    let stock: BTreeMap<String, StockRow> = fold.rows("stock").collect();
+    vec![stock_adds_up(&stock, &orders), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)]
+}
+
+/// Whether an order holds units unpaid.
+const fn holds(state: OrderState) -> bool {
+    matches!(state, OrderState::Held | OrderState::Closing)
+}
+
+/// Whether an order has bought its units.
+const fn bought(state: OrderState) -> bool {
+    matches!(state, OrderState::Paid | OrderState::Confirmed | OrderState::Fulfilled)
+}
+
+/// 1: left + held + sold + returned = put in; held and sold are what the orders say; left is never below zero.
+fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
+    let mut wrong = Vec::new();
+    for (sku, row) in stock {
+        let units = |counts: fn(OrderState) -> bool| -> i64 {
+            orders.values().filter(|order| order.sku == *sku && counts(order.state)).map(|order| order.quantity).sum()
+        };
+        if row.left < 0 || row.left + row.held + row.sold + row.returned != row.put_in {
+            wrong.push(format!("{sku}: {row:?} does not add up"));
+        }
+        if (row.held, row.sold) != (units(holds), units(bought)) {
+            wrong.push(format!("{sku}: held {} and sold {}, orders say {} and {}", row.held, row.sold, units(holds), units(bought)));
+        }
+    }
+    Check::new("stock_adds_up", format!("{} items", stock.len()), &wrong)
+}
+
+/// 2: held + paid ≤ size; one seat per user; formed exactly when all seats are paid; each seat has its order and each order its seat.
+fn rooms_keep_their_size(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
+    let mut wrong = Vec::new();
+    let mut seats = BTreeSet::new();
+    for (id, room) in rooms {
+        let users: BTreeSet<&String> = room.members.iter().map(|member| &member.0).collect();
+        if room.taken() > room.size || users.len() != room.members.len() {
+            wrong.push(format!("room {id} has {} seats for {} users, size {}", room.taken(), users.len(), room.size));
+        }
+        if (room.paid() == room.size) != (room.state == RoomState::Formed) {
+            wrong.push(format!("room {id} is {:?} with {} of {} paid", room.state, room.paid(), room.size));
+        }
+        for member in &room.members {
+            let fits =
+                orders.get(&member.1).is_some_and(|order| order.room == *id && order.user == member.0 && seat_fits(room, order, member.2));
+            if !fits || !seats.insert(&member.1) {
+                wrong.push(format!("room {id}: the seat of order {} does not fit it", member.1));
+            }
+        }
+    }
+    let seatless =
+        orders.iter().filter(|(id, order)| !order.room.is_empty() && (holds(order.state) || bought(order.state)) && !seats.contains(id));
+    wrong.extend(seatless.map(|(id, order)| format!("order {id} is {:?} without a seat", order.state)));
+    Check::new("rooms_keep_their_size", format!("{} rooms, {} seats", rooms.len(), seats.len()), &wrong)
+}
+
+/// Whether a seat says of its order what the order says of itself.
+fn seat_fits(room: &RoomRow, order: &OrderRow, paid: i64) -> bool {
+    match room.state {
+        RoomState::Open => holds(order.state) && paid == 0 || order.state == OrderState::Paid && paid == 1,
+        RoomState::Formed => {
+            paid == 1 && matches!(order.state, OrderState::Confirmed | OrderState::Fulfilled | OrderState::RefundDue | OrderState::Refunded)
+        }
+        RoomState::Failed => paid == 1 && matches!(order.state, OrderState::RefundDue | OrderState::Refunded),
+    }
+}
+
+/// 3: every fen that came in is kept by an order that has its good, or is on its way back exactly once.
+fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
+    let mut wrong = Vec::new();
+    for (id, order) in orders {
+        let (due, done) = order.refunds.iter().fold((0, 0), |(due, done), refund| (due + refund.0, done + refund.0 * refund.1));
+        let kept = order.paid - due;
+        let right = match order.state {
+            OrderState::Held | OrderState::Closing | OrderState::Released | OrderState::RefundDue | OrderState::Refunded => kept == 0,
+            OrderState::Paid => kept == order.amount,
+            OrderState::Confirmed | OrderState::Fulfilled => kept >= 0 && kept <= order.amount,
+        };
+        if !right || done != order.refunded {
+            wrong.push(format!("order {id} is {:?}: paid {}, to be returned {due}, returned {}", order.state, order.paid, order.refunded));
+        }
+    }
+    let paid: i64 = orders.values().map(|order| order.paid).sum();
+    Check::new("money_is_kept_or_returned", format!("{paid} fen came in"), &wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{money_is_kept_or_returned, rooms_keep_their_size, stock_adds_up};
+    use crate::campaign::ops::StockRow;
+    use crate::group_buy::row::{MemberRow, RoomRow, State as RoomState};
+    use crate::order::row::{OrderRow, RefundRow, State};
+    use std::collections::BTreeMap;
+
+    fn order(state: State, paid: i64) -> OrderRow {
+        OrderRow {
+            state,
+            sku: "a".into(),
+            quantity: 1,
+            user: "u".into(),
+            device: "d".into(),
+            room: "r".into(),
+            opener: 1,
+            unit: 100,
+            amount: 100,
+            paid,
+            refunded: 0,
+            created_at: 1,
+            pay_by: 2,
+            paid_at: 0,
+            asked: 0,
+            reason: String::new(),
+            version: 1,
+            settled: String::new(),
+            transactions: Vec::new(),
+            refunds: Vec::new(),
+        }
+    }
+
+    fn room(state: RoomState, members: &[(&str, &str, i64)]) -> RoomRow {
+        RoomRow {
+            state,
+            sku: "a".into(),
+            size: 2,
+            price: 100,
+            leader: "o".into(),
+            expires_at: 9,
+            opened_at: 1,
+            closed_at: 0,
+            version: 1,
+            members: members.iter().map(|(user, order, paid)| MemberRow((*user).into(), (*order).into(), *paid)).collect(),
+        }
+    }
+
+    fn one<T>(id: &str, row: T) -> BTreeMap<String, T> {
+        BTreeMap::from([(id.to_owned(), row)])
+    }
+
+    #[test]
+    fn stock_must_add_up_and_say_what_orders_say() {
+        let orders = one("o", order(State::Held, 0));
+        let row = |left, held| StockRow { put_in: 10, left, held, sold: 0, returned: 0 };
+        assert!(stock_adds_up(&one("a", row(9, 1)), &orders).ok);
+        assert!(!stock_adds_up(&one("a", row(8, 1)), &orders).ok);
+        assert!(!stock_adds_up(&one("a", row(10, 0)), &orders).ok);
+    }
+
+    #[test]
+    fn a_room_must_fit_its_orders() {
+        let orders = one("o", order(State::Held, 0));
+        assert!(rooms_keep_their_size(&one("r", room(RoomState::Open, &[("u", "o", 0)])), &orders).ok);
+        assert!(!rooms_keep_their_size(&one("r", room(RoomState::Formed, &[("u", "o", 0)])), &orders).ok);
+        assert!(!rooms_keep_their_size(&one("r", room(RoomState::Open, &[])), &orders).ok, "an order without a seat");
+        assert!(
+            !rooms_keep_their_size(&one("r", room(RoomState::Open, &[("u", "o", 0), ("u", "p", 0)])), &orders).ok,
+            "two seats of one user"
+        );
+        let crowd = [("u", "o", 0), ("v", "p", 0), ("w", "q", 0)];
+        assert!(!rooms_keep_their_size(&one("r", room(RoomState::Open, &crowd)), &orders).ok, "three seats of two");
+    }
+
+    #[test]
+    fn money_must_be_kept_or_returned_once() {
+        let paid = order(State::Paid, 100);
+        assert!(money_is_kept_or_returned(&one("o", paid.clone())).ok);
+        let released = OrderRow { state: State::Released, ..paid.clone() };
+        assert!(!money_is_kept_or_returned(&one("o", released)).ok, "paid, but released");
+        let due = |times: usize| OrderRow { state: State::RefundDue, refunds: vec![RefundRow(100, 0); times], ..paid.clone() };
+        assert!(money_is_kept_or_returned(&one("o", due(1))).ok);
+        assert!(!money_is_kept_or_returned(&one("o", due(2))).ok, "returned twice");
+    }
+}

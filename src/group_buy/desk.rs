@@ -1,0 +1,157 @@
+//! The operator's list of rooms.
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use serde::{Deserialize, Serialize};
+
+use super::row::State;
+use super::view::{MemberView, RoomView};
+use crate::app::App;
+use crate::campaign::http::existing;
+use crate::clock::UnixMs;
+use crate::http::caller::{Operator, Viewer};
+use crate::http::extract::{Id, Query};
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, OrderId, RoomId, UserId};
+use crate::money::Fen;
+use crate::order::desk::bound;
+use crate::store::{StoreError, fetch_all};
+
+/// A room as operators see it: the shopper's fields, and who leads it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RoomRecord {
+    /// What shoppers see.
+    #[serde(flatten)]
+    room: RoomView,
+    /// Who leads; null when nobody is left.
+    user_id: Option<UserId>,
+    /// When it was opened.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMs,
+    /// When it last changed.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: UnixMs,
+}
+
+/// Which rooms to list.
+#[derive(Debug, Deserialize)]
+struct RoomQuery {
+    state: Option<String>,
+    sku: Option<String>,
+    user_id: Option<String>,
+    room_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: RoomId,
+    sku: String,
+    state: String,
+    size: i64,
+    seats_taken: i64,
+    seats_paid: i64,
+    leader_order_id: Option<OrderId>,
+    leader_user_id: Option<UserId>,
+    price_fen: Fen,
+    expires_at: UnixMs,
+    created_at: UnixMs,
+    updated_at: UnixMs,
+}
+
+#[derive(sqlx::FromRow)]
+struct Seat {
+    id: OrderId,
+    room_id: RoomId,
+    user_id: UserId,
+    state: String,
+}
+
+/// A campaign's rooms, newest first. `user_id`: rooms in which that shopper has or had a seat.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("state" = Option<String>, Query), ("sku" = Option<String>, Query),
+    ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
+    ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)), security(("operator_key" = [])),
+    responses((status = 200, body = List<RoomRecord>)))]
+#[get("/operator/v1/campaigns/{id}/rooms")]
+pub async fn list(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    query: Query<RoomQuery>,
+    page: Page,
+) -> Result<HttpResponse, Problem> {
+    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
+                        updated_at FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
+                        AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
+                        AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
+    let query = query.0;
+    let state = query.state.unwrap_or_default();
+    if !["", "open", "formed", "failed"].contains(&state.as_str()) {
+        return Err(Problem::invalid("state", "must be open, formed or failed"));
+    }
+    let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
+    existing(&app, id.0).await?;
+    app.projector.caught_up(id.0).await;
+    let (sku, user, room) = (query.sku.unwrap_or_default(), query.user_id.unwrap_or_default(), query.room_id.unwrap_or_default());
+    let (before, before_id) = page.before();
+    let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, page.fetch())?;
+    let list = page.list(rows, |row: &Row| (row.created_at.get(), row.id.to_string()));
+    Ok(HttpResponse::Ok().json(List { items: records(&app, list.items).await?, next_cursor: list.next_cursor }))
+}
+
+/// The rooms with their seats, names masked.
+async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> {
+    let seats = seats(app, &rows).await?;
+    let users: Vec<UserId> = seats.iter().map(|seat| seat.user_id).collect();
+    let names = app.names.of(&app.store, &users).await?;
+    let name = |user: UserId| names.get(&user).cloned().unwrap_or_default();
+    let record = |row: Row| {
+        let state: State = serde_json::from_value(row.state.into()).map_err(|error| Problem::defect(&error))?;
+        let mut members: Vec<MemberView> = seats
+            .iter()
+            .filter(|seat| seat.room_id == row.id)
+            .map(|seat| MemberView {
+                name: name(seat.user_id),
+                leader: Some(seat.id) == row.leader_order_id,
+                paid: !["held", "closing"].contains(&seat.state.as_str()),
+            })
+            .collect();
+        members.sort_by_key(|member| !member.leader);
+        Ok(RoomRecord {
+            room: RoomView {
+                id: row.id,
+                campaign_id: row.id.campaign(),
+                sku: row.sku,
+                state: state.into(),
+                size: row.size,
+                seats_taken: row.seats_taken,
+                seats_paid: row.seats_paid,
+                seats_left: row.size - row.seats_taken,
+                leader: row.leader_user_id.map(name).unwrap_or_default(),
+                members,
+                price_fen: row.price_fen,
+                expires_at: row.expires_at,
+                you: None,
+            },
+            user_id: row.leader_user_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    };
+    rows.into_iter().map(record).collect()
+}
+
+/// The orders that hold or held a seat to the end in these rooms, in the order of joining.
+async fn seats(app: &App, rows: &[Row]) -> Result<Vec<Seat>, StoreError> {
+    const SEATS: &str = "SELECT id, room_id, user_id, state FROM orders WHERE room_id = $1 AND state <> 'released' \
+                         AND NOT (state IN ('refund_due', 'refunded') AND reason = 'late_payment') ORDER BY created_at, id";
+    let mut seats = Vec::new();
+    for row in rows {
+        seats.extend(fetch_all!(&app.store, Seat, SEATS, row.id)?);
+    }
+    Ok(seats)
+}

@@ -1,0 +1,77 @@
+//! The operator's list of share links: who shared to whom, and how often a link was visited.
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::campaign::http::existing;
+use crate::clock::UnixMs;
+use crate::http::caller::{Operator, Viewer};
+use crate::http::extract::{Id, Query};
+use crate::http::page::{List, Page};
+use crate::http::problem::Problem;
+use crate::id::{CampaignId, RoomId, UserId};
+use crate::order::desk::bound;
+use crate::store::fetch_all;
+
+/// A share link as operators see it.
+#[derive(Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+pub struct ShareRecord {
+    /// Its token.
+    token: String,
+    /// The campaign it opens.
+    campaign_id: CampaignId,
+    /// Who shared it; null for the campaign's own link.
+    #[sqlx(rename = "sharer_user_id")]
+    user_id: Option<UserId>,
+    /// The room it leads to.
+    target_id: Option<RoomId>,
+    /// The link by which the sharer came: the tree of shares.
+    parent_token: Option<String>,
+    /// Where it was shared, in the client's words.
+    channel: Option<String>,
+    /// Visits of its page and look-ups of it.
+    visits: i64,
+    /// When it was made.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMs,
+    /// When it was taken back.
+    #[serde(with = "crate::clock::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<UnixMs>,
+}
+
+/// Which links to list.
+#[derive(Debug, Deserialize)]
+struct ShareQuery {
+    user_id: Option<String>,
+    room_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// A campaign's share links, newest first.
+#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query),
+    ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    security(("operator_key" = [])), responses((status = 200, body = List<ShareRecord>)))]
+#[get("/operator/v1/campaigns/{id}/shares")]
+pub async fn list(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    query: Query<ShareQuery>,
+    page: Page,
+) -> Result<HttpResponse, Problem> {
+    const LIST: &str = "SELECT token, campaign_id, sharer_user_id, target_id, parent_token, channel, visits, created_at, revoked_at FROM shares \
+                        WHERE campaign_id = $1 AND ($2 = '' OR sharer_user_id = $2) AND ($3 = '' OR target_id = $3) \
+                        AND created_at >= $4 AND created_at < $5 AND (created_at, token) < ($6, $7) ORDER BY created_at DESC, token DESC LIMIT $8";
+    let query = query.0;
+    let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
+    existing(&app, id.0).await?;
+    let (user, room) = (query.user_id.unwrap_or_default(), query.room_id.unwrap_or_default());
+    let (before, before_token) = page.before();
+    let rows = fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, before_token, page.fetch())?;
+    Ok(HttpResponse::Ok().json(page.list(rows, |row: &ShareRecord| (row.created_at.get(), row.token.clone()))))
+}
