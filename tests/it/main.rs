@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod servers;

@@ -27,6 +27,12 @@ pub struct Answer {
     pub headers: HeaderMap,
 }
 
+impl From<reqwest::RequestBuilder> for Request {
+    fn from(builder: reqwest::RequestBuilder) -> Self {
+        Self(builder)
+    }
+}
+
 impl TestApp {
     /// Any request.
     pub fn request(&self, method: Method, path: &str) -> Request {

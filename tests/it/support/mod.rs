@@ -11,9 +11,10 @@ mod shop;
 
 pub(crate) use app::served;
 pub use app::{ADMIN_KEY, SECRET, Setup, TestApp, hot_key};
-pub use child::within;
+pub use child::{signal, spawn, tied, within};
 pub use client::{Answer, Request};
 pub use db::Db;
+pub use folder::Folder;
 pub(crate) use db::both_databases;
 pub use postgres::Postgres;
 pub use redis::{Redis, valkey_server};
