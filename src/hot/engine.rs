@@ -236,8 +236,7 @@ impl Engine {
         match snapshot(epoch, reply) {
             Some(Ok(snapshot)) => Ok(snapshot),
             Some(Err(reason)) => {
-                ends.shared.gate.send_replace(Gate::Closed);
-                let _gone = self.news.send(News::Fenced(campaign, reason));
+                ends.shared.close(epoch, reason);
                 Err(Trouble::Recovering)
             }
             None => Err(Trouble::Defect("a read's reply cannot be read".into())),
@@ -277,12 +276,12 @@ impl Engine {
         self.ends(campaign).map(|ends| ends.lag()).unwrap_or_default()
     }
 
-    /// Answered batches of this process that lie after `place`.
+    /// Answered batches of this process that SQL may not have.
     #[must_use]
-    pub fn acked_after(&self, campaign: CampaignId, place: Place) -> Vec<Acked> {
+    pub fn acked(&self, campaign: CampaignId) -> Vec<Acked> {
         let Some(ends) = self.ends(campaign) else { return Vec::new() };
         let Ok(acked) = ends.shared.acked.lock() else { return Vec::new() };
-        acked.iter().filter(|batch| (batch.epoch, batch.last) > (place.epoch, place.seq)).cloned().collect()
+        acked.iter().cloned().collect()
     }
 
     /// Whether a campaign's lane is open.
@@ -299,15 +298,16 @@ impl Engine {
         }
     }
 
-    /// Recovery is done: the campaign serves in the epoch of `place`. What was answered before is settled.
-    pub fn serve(&self, campaign: CampaignId, place: Place) {
+    /// The campaign serves in the epoch of `head`, where hot state stands; SQL has its log up to `projected`. What was answered in
+    /// earlier epochs is settled; what was answered in this one still waits for SQL.
+    pub fn serve(&self, campaign: CampaignId, head: Place, projected: Place) {
         if let Some(ends) = self.ends(campaign) {
             if let Ok(mut acked) = ends.shared.acked.lock() {
-                acked.clear();
+                acked.retain(|batch| batch.epoch == head.epoch);
             }
-            ends.shared.projected.send_replace(place);
-            ends.shared.head.send_replace(place);
-            ends.shared.gate.send_replace(Gate::Open(place.epoch));
+            ends.shared.projected.send_replace(projected);
+            ends.shared.head.send_replace(head);
+            ends.shared.gate.send_replace(Gate::Open(head.epoch));
         }
     }
 }
@@ -424,15 +424,20 @@ impl Engine {
         self.done(campaign, program, &[b"serve", epoch.to_string().as_bytes(), &packed]).await
     }
 
-    /// The place and hash at which this epoch stands, if Redis serves it: nothing was lost since.
+    /// The place and hash at which this epoch stands, if Redis serves it: it was not restarted since.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn stands(&self, campaign: CampaignId, program: &Program, epoch: i64) -> Result<Option<Place>, CallError> {
+    pub async fn stands(&self, campaign: CampaignId, program: &Program, epoch: i64) -> Result<Option<(Place, String)>, CallError> {
         let header = lane::header(epoch, &self.clock);
-        let nothing = rmp_serde::to_vec::<[Read<'_>]>(&[]).map_err(|error| CallError::Failed(error.to_string()))?;
-        let reply = self.redis.script(&program.read, &program.keys(campaign), &[&header, &nothing]).await?;
-        Ok(snapshot(epoch, reply).and_then(Result::ok).map(|snapshot| snapshot.place))
+        let hash = rmp_serde::to_vec(&[Read::Row("meta", "hash")]).map_err(|error| CallError::Failed(error.to_string()))?;
+        let reply = self.redis.script(&program.read, &program.keys(campaign), &[&header, &hash]).await?;
+        let Some(Ok(snapshot)) = snapshot(epoch, reply) else { return Ok(None) };
+        let hash = match snapshot.found.into_iter().next() {
+            Some(Found::Row(Some(hash))) => String::from_utf8_lossy(&hash).into_owned(),
+            Some(Found::Row(None) | Found::Rows(_)) | None => String::new(),
+        };
+        Ok(Some((snapshot.place, hash)))
     }
 
     /// Log entries after a place, read; the chain is the caller's to check.

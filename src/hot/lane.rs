@@ -157,6 +157,24 @@ pub(super) struct Shared {
     pub news: mpsc::UnboundedSender<News>,
 }
 
+impl Shared {
+    /// The fence refused a call of `epoch`, or something is broken: closes the lane and asks for recovery. A call that comes back after
+    /// recovery has opened another epoch says nothing about that one.
+    pub fn close(&self, epoch: i64, reason: String) {
+        let closed = self.gate.send_if_modified(|gate| {
+            let open = *gate == Gate::Open(epoch);
+            if open {
+                *gate = Gate::Closed;
+            }
+            open
+        });
+        if closed {
+            // The keeper may be gone at shutdown.
+            let _gone = self.news.send(News::Fenced(self.campaign, reason));
+        }
+    }
+}
+
 /// The running side of a lane.
 pub(super) struct Lane {
     pub shared: Arc<Shared>,
@@ -202,12 +220,17 @@ impl Lane {
                     due = Some(Instant::now());
                     continue;
                 }
-                Some(op) = self.drain.recv(), if may_send => (vec![op], Class::Drain),
-                Some(op) = self.admit.recv(), if may_send => (vec![op], Class::Admit),
+                // Before the queues: they may never be empty while a sale runs, and holds must end all the same.
                 () = sleep_until(due), if may_send && open => {
                     due = None;
-                    (Vec::new(), Class::Drain)
+                    let now = *gate.borrow();
+                    if let Gate::Open(epoch) = now {
+                        flying.push_back(send(Arc::clone(&self.shared), slot, Class::Drain, epoch, Vec::new()));
+                    }
+                    continue;
                 }
+                Some(op) = self.drain.recv(), if may_send => (vec![op], Class::Drain),
+                Some(op) = self.admit.recv(), if may_send => (vec![op], Class::Admit),
             };
             let queue = match class {
                 Class::Admit => &mut self.admit,
@@ -236,7 +259,7 @@ impl Lane {
             Ok(value) => Decided::read(value),
             Err(error) => {
                 if matches!(error, CallError::Failed(_)) {
-                    self.close(error.to_string());
+                    self.shared.close(epoch, error.to_string());
                 }
                 tracing::warn!(campaign = %self.shared.campaign, %error, "batch without answer");
                 let trouble = if matches!(error, CallError::Failed(_)) { Trouble::OutcomeUnknown } else { error.trouble() };
@@ -253,21 +276,15 @@ impl Lane {
             }
             Some(Decided::Fenced(reason)) => {
                 refuse(ops, &Trouble::Recovering);
-                self.close(reason);
+                self.shared.close(epoch, reason);
                 None
             }
             None => {
                 refuse(ops, &Trouble::OutcomeUnknown);
-                self.close("a reply that cannot be read".into());
+                self.shared.close(epoch, "a reply that cannot be read".into());
                 None
             }
         }
-    }
-
-    fn close(&self, reason: String) {
-        self.shared.gate.send_replace(Gate::Closed);
-        // The keeper may be gone at shutdown.
-        let _gone = self.shared.news.send(News::Fenced(self.shared.campaign, reason));
     }
 
     /// Remembers what was decided until SQL has it, tells the projector, answers the callers.

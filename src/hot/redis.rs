@@ -126,8 +126,14 @@ impl Redis {
         Ok(connection)
     }
 
+    /// A connection broke, so the idle ones from before are most likely dead too: without this each of them would cost a call after a restart.
+    fn forget_idle(&self) {
+        let _forgotten = self.pool.retain(|_, _| false);
+    }
+
     /// Forgets a shared connection that broke.
     pub(super) async fn drop_lane_connection(&self, slot: usize) {
+        self.forget_idle();
         if let Some(place) = self.lanes.get(slot % LANE_CONNECTIONS) {
             *place.lock().await = None;
         }
@@ -171,6 +177,7 @@ impl Redis {
             Err(error) => {
                 if error.is_unrecoverable_error() || error.is_timeout() {
                     drop(managed::Object::take(connection));
+                    self.forget_idle();
                 }
                 Err(Failure { told: CallError::from_redis(&error), error: Some(error) })
             }

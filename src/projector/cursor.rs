@@ -61,10 +61,24 @@ impl Cursor {
         state: &str,
         now: UnixMs,
     ) -> Result<Option<Self>, StoreError> {
+        let mut tx = store.begin().await?;
+        let turned = self.turn_in(&mut tx, campaign, epoch, state, now).await?;
+        tx.commit().await?;
+        Ok(turned)
+    }
+
+    /// The same inside a transaction.
+    pub(super) async fn turn_in(
+        &self,
+        tx: &mut Tx,
+        campaign: CampaignId,
+        epoch: i64,
+        state: &str,
+        now: UnixMs,
+    ) -> Result<Option<Self>, StoreError> {
         const TURN: &str = "UPDATE cursors SET epoch = $1, state = $2, updated_at = $3 \
                             WHERE campaign_id = $4 AND epoch = $5 AND seq = $6 AND hash = $7 AND state = $8 AND updated_at = $9";
-        let turned =
-            execute!(store, TURN, epoch, state, now.get(), campaign, self.epoch, self.seq, &self.hash, &self.state, self.updated_at)?;
+        let turned = execute!(tx, TURN, epoch, state, now.get(), campaign, self.epoch, self.seq, &self.hash, &self.state, self.updated_at)?;
         Ok((turned == 1).then(|| Self { epoch, state: state.to_owned(), updated_at: now.get(), ..self.clone() }))
     }
 }

@@ -170,7 +170,12 @@ impl Keeper {
     /// The cursor as SQL has it, made known to those who wait for it. None while somebody recovers the campaign.
     async fn fresh_cursor(&self, campaign: CampaignId) -> Result<Option<Cursor>, StoreError> {
         let Some(cursor) = Cursor::read(&self.projector.store, campaign).await? else { return Ok(None) };
-        if cursor.state != "serving" || self.projector.engine.gate(campaign) != Gate::Open(cursor.epoch) {
+        if cursor.state != "serving" {
+            return Ok(None);
+        }
+        if self.projector.engine.gate(campaign) != Gate::Open(cursor.epoch) {
+            // Another process recovered it. An idle lane would not notice, and whoever waits here for SQL would wait in vain.
+            self.projector.engine.fence(campaign, "another process recovered it".into());
             return Ok(None);
         }
         self.projector.engine.set_projected(campaign, crate::hot::Place { epoch: cursor.epoch, seq: cursor.seq });

@@ -1,24 +1,27 @@
 //! Recovery: Redis and SQL agree again, and the campaign serves under a new epoch.
 //!
-//! 1. If Redis stands in the epoch that SQL says, nothing was lost: serve.
+//! 1. If Redis stands in the epoch that SQL says, and its log goes on where SQL's ends, nothing was lost: serve.
 //! 2. Claim the next epoch in SQL (compare-and-set), then fence the campaign in Redis for it. Every later step is refused unless the
 //!    claim still stands, so a process that froze half way can break nothing when it wakes.
 //! 3. Compare at (sequence, hash). Redis ahead and chained on SQL: drain its log into SQL. SQL ahead, or a fork: SQL wins; its
 //!    entries are folded back into Redis. Redis ahead but its log is cut past SQL's cursor: SQL was rolled back; freeze and ask.
 //! 4. Write down the epoch and what was lost, then open.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::cursor::Cursor;
 use super::{Halt, Projector};
-use crate::hot::engine::Claimed;
+use crate::hot::engine::{Claimed, LogError};
 use crate::hot::entry::{Change, Entry};
 use crate::hot::{Place, Program};
 use crate::id::CampaignId;
-use crate::store::{StoreError, execute, fetch_all};
+use crate::store::{StoreError, Tx, execute, fetch_all, fetch_one};
 
-/// A recovery that has not moved for this long is taken over.
-const TAKE_OVER: i64 = 3_000;
+/// A recovery that was not seen to move for this long is taken over.
+const TAKE_OVER: Duration = Duration::from_secs(3);
 /// Log entries folded in one step of a rebuild.
 const PAGE: i64 = 256;
 /// How long a busy recovery waits for the other one.
@@ -77,6 +80,7 @@ impl Projector {
     /// # Errors
     /// See [`Halt`]; trying again is always safe.
     pub async fn recover(&self, campaign: CampaignId, mode: Mode, reason: &str) -> Result<Outcome, Halt> {
+        let mut seen = None;
         loop {
             let Some(cursor) = Cursor::read(&self.store, campaign).await? else { return Ok(Outcome::Gone) };
             let Some(program) = (self.program_of)(&cursor.kind) else { return Ok(Outcome::Gone) };
@@ -85,11 +89,12 @@ impl Projector {
                 "archived" => return Ok(Outcome::Gone),
                 "frozen" if mode == Mode::Careful => return Ok(Outcome::Frozen),
                 "serving" if mode == Mode::Careful => {
-                    if let Some(place) = self.engine.stands(campaign, program, cursor.epoch).await? {
-                        return Ok(self.adopt(campaign, &cursor, place));
+                    // Should it have moved since it was read, the turn below fails and it is looked at again.
+                    if let Some(place) = self.goes_on(campaign, program, &cursor).await? {
+                        return self.adopt(campaign, &cursor, place).await;
                     }
                 }
-                "recovering" if cursor.epoch > 0 && self.clock.now().get() - cursor.updated_at < TAKE_OVER => {
+                "recovering" if cursor.epoch > 0 && !stalled(&mut seen, &cursor) => {
                     tokio::time::sleep(WAIT).await;
                     continue;
                 }
@@ -102,10 +107,36 @@ impl Projector {
         }
     }
 
-    fn adopt(&self, campaign: CampaignId, cursor: &Cursor, place: Place) -> Outcome {
-        self.engine.serve(campaign, place);
-        self.engine.set_projected(campaign, Place { epoch: cursor.epoch, seq: cursor.seq });
-        Outcome::Serving(Report { epoch: cursor.epoch, seq: place.seq, lost: Some(0), how: "stands" })
+    /// Where Redis stands, if that is SQL's epoch and its log goes on where SQL's ends. An equal epoch alone proves nothing: SQL may have
+    /// been rolled back, and Redis' log may be cut or damaged.
+    async fn goes_on(&self, campaign: CampaignId, program: &Program, cursor: &Cursor) -> Result<Option<Place>, Halt> {
+        let Some((place, hash)) = self.engine.stands(campaign, program, cursor.epoch).await? else { return Ok(None) };
+        let whole = if place.seq > cursor.seq {
+            match self.engine.log_after(campaign, cursor.seq, 1).await {
+                Ok(entries) => entries.first().is_some_and(|entry| entry.follows(cursor.seq, &cursor.hash).is_ok()),
+                Err(LogError::Damage(_)) => false,
+                Err(LogError::Call(error)) => return Err(error.into()),
+            }
+        } else {
+            (place.seq, &hash) == (cursor.seq, &cursor.hash)
+        };
+        Ok(whole.then_some(place))
+    }
+
+    /// Step 1. Another process may have recovered without what this one had answered: that is counted now.
+    async fn adopt(&self, campaign: CampaignId, cursor: &Cursor, head: Place) -> Result<Outcome, Halt> {
+        const MORE: &str = "UPDATE epochs SET lost_ops = COALESCE(lost_ops, 0) + $1 WHERE campaign_id = $2 AND epoch = $3";
+        let lost = self.lost_before(campaign, cursor.epoch).await?;
+        let count = length(&lost);
+        if count > 0 {
+            let mut tx = self.store.begin().await?;
+            execute!(&mut tx, MORE, count, campaign, cursor.epoch)?;
+            list(&mut tx, campaign, cursor.epoch, lost).await?;
+            tx.commit().await?;
+            tracing::warn!(%campaign, epoch = cursor.epoch, lost = count, "another process recovered without these answered ops");
+        }
+        self.engine.serve(campaign, head, Place { epoch: cursor.epoch, seq: cursor.seq });
+        Ok(Outcome::Serving(Report { epoch: cursor.epoch, seq: head.seq, lost: Some(count), how: "stands" }))
     }
 
     /// Steps 2 to 4. `None`: another recovery is ahead, look again.
@@ -120,7 +151,7 @@ impl Projector {
         let held = match self.engine.claim(campaign, program, cursor.epoch).await? {
             Claimed::Lost(ahead) => {
                 // Either another recovery holds SQL too (then this turn fails), or SQL was rolled back to an older epoch.
-                let _turned = cursor.turn(&self.store, campaign, ahead, "recovering", self.clock.now().plus_seconds(-60)).await?;
+                let _turned = cursor.turn(&self.store, campaign, ahead, "recovering", self.clock.now()).await?;
                 return Ok(None);
             }
             Claimed::Empty => None,
@@ -147,10 +178,14 @@ impl Projector {
         if let Some((seq, hash)) = held {
             let drained = self.drain(campaign, cursor, seq, &hash).await?;
             match drained {
-                Drained::Agrees if mode == Mode::Careful => return Ok(Some(Some(Mended { how: "drained", lost: Some(Vec::new()) }))),
+                Drained::Agrees if mode == Mode::Careful => {
+                    // Not always none: an earlier try may have rebuilt Redis and then failed.
+                    let lost = self.lost_since(campaign, cursor).await?.unwrap_or_default();
+                    return Ok(Some(Some(Mended { how: "drained", lost: Some(lost) })));
+                }
                 Drained::Cut if mode == Mode::Careful => return Ok(None),
                 Drained::Behind if mode == Mode::Careful && self.sql_has(campaign, seq, &hash).await? => {
-                    let lost = self.lost_since(campaign, cursor);
+                    let lost = self.lost_since(campaign, cursor).await?;
                     let written = self.refold(campaign, program, cursor, seq).await?;
                     return Ok(Some(written.then_some(Mended { how: "replayed", lost })));
                 }
@@ -158,7 +193,7 @@ impl Projector {
                 Drained::Agrees | Drained::Cut | Drained::Behind => {}
             }
         }
-        let lost = if dropped.is_empty() { self.lost_since(campaign, cursor) } else { Some(dropped) };
+        let lost = if dropped.is_empty() { self.lost_since(campaign, cursor).await? } else { Some(dropped) };
         if !self.engine.wipe(campaign, program, cursor.epoch).await? || !self.refold(campaign, program, cursor, 0).await? {
             return Ok(Some(None));
         }
@@ -228,25 +263,43 @@ impl Projector {
         rows.into_iter().map(|(hash, body)| Entry::read(hash, body).map_err(|damage| Halt::Contradiction(damage.to_string()))).collect()
     }
 
-    /// What this process answered after SQL's place. `None` if this process was not there.
-    fn lost_since(&self, campaign: CampaignId, cursor: &Cursor) -> Option<Vec<Lost>> {
-        let head = self.engine.head(campaign)?;
-        if head.epoch == 0 && cursor.epoch > 1 {
-            return None;
-        }
-        let acked = self.engine.acked_after(campaign, Place { epoch: 0, seq: 0 });
-        let ops = acked.into_iter().flat_map(|batch| batch.ops).filter(|(seq, _)| *seq > cursor.seq);
-        Some(ops.map(|(seq, packed)| Lost::read(seq, &packed)).collect())
+    /// What this process answered and SQL lacks. `None` if this process was not there.
+    async fn lost_since(&self, campaign: CampaignId, cursor: &Cursor) -> Result<Option<Vec<Lost>>, StoreError> {
+        let there = self.engine.head(campaign).is_some_and(|head| head.epoch > 0 || cursor.epoch <= 1);
+        if there { self.lost_before(campaign, cursor.epoch).await.map(Some) } else { Ok(None) }
     }
 
-    /// The entries of a forked log in Redis that SQL will not take.
+    /// What this process answered in epochs before `epoch` and SQL lacks: what an epoch loses is always its end. Each sequence once: an
+    /// answer to a repeat names the sequence it saw.
+    async fn lost_before(&self, campaign: CampaignId, epoch: i64) -> Result<Vec<Lost>, StoreError> {
+        const KEPT: &str = "SELECT COALESCE(MAX(last_seq), 0) FROM log_entries WHERE campaign_id = $1 AND epoch = $2";
+        let mut ends = BTreeMap::new();
+        let mut lost = BTreeMap::new();
+        for batch in self.engine.acked(campaign).into_iter().filter(|batch| batch.epoch < epoch) {
+            let end = match ends.get(&batch.epoch) {
+                Some(end) => *end,
+                None => fetch_one!(&self.store, (i64,), KEPT, campaign, batch.epoch)?.0,
+            };
+            ends.insert(batch.epoch, end);
+            for (seq, packed) in batch.ops.into_iter().filter(|(seq, _)| *seq > end) {
+                lost.entry(seq).or_insert_with(|| Lost::read(seq, &packed));
+            }
+        }
+        Ok(lost.into_values().collect())
+    }
+
+    /// The entries of a forked log in Redis that SQL will not take; none when they do not even read.
     async fn dropped(&self, campaign: CampaignId, cursor: &Cursor) -> Result<Vec<Lost>, Halt> {
-        let entries = self.engine.log_after(campaign, cursor.seq, 10_000).await.map_err(Halt::from_log)?;
+        let entries = match self.engine.log_after(campaign, cursor.seq, 10_000).await {
+            Ok(entries) => entries,
+            Err(LogError::Damage(_)) => return Ok(Vec::new()),
+            Err(LogError::Call(error)) => return Err(error.into()),
+        };
         let events = entries.into_iter().flat_map(|entry| entry.body.events);
         Ok(events.map(|event| Lost { seq: event.0, op: event.1, order: None, user: None }).collect())
     }
 
-    /// Step 4.
+    /// Step 4. Epoch and losses are written in one transaction: a try that fails half way must not forget what was lost.
     async fn finish(
         &self,
         campaign: CampaignId,
@@ -256,15 +309,20 @@ impl Projector {
         reason: &str,
     ) -> Result<Option<Outcome>, Halt> {
         let last = self.entries_after_end(campaign, cursor.seq).await?;
-        let count = mended.lost.as_ref().map(|lost| i64::try_from(lost.len()).unwrap_or(i64::MAX));
-        if cursor.turn(&self.store, campaign, cursor.epoch, "serving", self.clock.now()).await?.is_none() {
+        let count = mended.lost.as_ref().map(length);
+        let mut tx = self.store.begin().await?;
+        if cursor.turn_in(&mut tx, campaign, cursor.epoch, "serving", self.clock.now()).await?.is_none() {
             return Ok(None);
         }
-        self.write_down(campaign, &cursor, &format!("{reason}: {}", mended.how), count, mended.lost.unwrap_or_default()).await?;
+        let reason = format!("{reason}: {}", mended.how);
+        self.write_down(&mut tx, campaign, &cursor, &reason, count).await?;
+        list(&mut tx, campaign, cursor.epoch, mended.lost.unwrap_or_default()).await?;
+        tx.commit().await?;
         if !self.engine.release(campaign, program, cursor.epoch, (cursor.seq, &cursor.hash, last)).await? {
             return Ok(None);
         }
-        self.engine.serve(campaign, Place { epoch: cursor.epoch, seq: cursor.seq });
+        let place = Place { epoch: cursor.epoch, seq: cursor.seq };
+        self.engine.serve(campaign, place, place);
         Ok(Some(Outcome::Serving(Report { epoch: cursor.epoch, seq: cursor.seq, lost: count, how: mended.how })))
     }
 
@@ -276,22 +334,40 @@ impl Projector {
 
     async fn write_down(
         &self,
+        tx: &mut Tx,
         campaign: CampaignId,
         cursor: &Cursor,
         reason: &str,
         count: Option<i64>,
-        lost: Vec<Lost>,
     ) -> Result<(), StoreError> {
         const EPOCH: &str = "INSERT INTO epochs (campaign_id, epoch, from_seq, reason, lost_ops, at) VALUES ($1, $2, $3, $4, $5, $6) \
                              ON CONFLICT (campaign_id, epoch) DO NOTHING";
-        const OP: &str = "INSERT INTO lost_ops (campaign_id, epoch, seq, op, order_id, user_id) VALUES ($1, $2, $3, $4, $5, $6) \
-                          ON CONFLICT (campaign_id, epoch, seq) DO NOTHING";
-        let mut tx = self.store.begin().await?;
-        execute!(&mut tx, EPOCH, campaign, cursor.epoch, cursor.seq, reason, count, self.clock.now().get())?;
-        for op in lost {
-            execute!(&mut tx, OP, campaign, cursor.epoch, op.seq, op.op, op.order, op.user)?;
+        execute!(tx, EPOCH, campaign, cursor.epoch, cursor.seq, reason, count, self.clock.now().get()).map(|_written| ())
+    }
+}
+
+/// Writes down each lost op.
+async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) -> Result<(), StoreError> {
+    const OP: &str = "INSERT INTO lost_ops (campaign_id, epoch, seq, op, order_id, user_id) VALUES ($1, $2, $3, $4, $5, $6) \
+                      ON CONFLICT (campaign_id, epoch, seq) DO NOTHING";
+    for op in lost {
+        execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?;
+    }
+    Ok(())
+}
+
+fn length(lost: &Vec<Lost>) -> i64 {
+    i64::try_from(lost.len()).unwrap_or(i64::MAX)
+}
+
+/// Whether a recovery by somebody has stood still for long. Seen on this process' own clock: those of two machines may differ.
+fn stalled(seen: &mut Option<(Cursor, Instant)>, cursor: &Cursor) -> bool {
+    match seen {
+        Some((before, since)) if before == cursor => since.elapsed() >= TAKE_OVER,
+        _ => {
+            *seen = Some((cursor.clone(), Instant::now()));
+            false
         }
-        tx.commit().await
     }
 }
 

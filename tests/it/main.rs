@@ -4,10 +4,11 @@
 mod support;
 
 #[cfg(test)]
+#[cfg(test)]
+mod faults;
+mod http;
 mod model;
-#[cfg(test)]
 mod program;
-#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod servers;

@@ -1,0 +1,125 @@
+//! When Redis' disk is lost, SQL wins: what it had is there, nothing is sold twice, and what is gone is counted and listed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use liebian::store::{Store, Tx, execute};
+
+use super::crashes::{cut, length};
+use super::ledger::{counted, epochs, listed, missing};
+use super::load::{Fair, Promise};
+use crate::support::{Redis, Setup, TestApp, served, valkey_server};
+
+/// Keeps SQL from moving on, so that Redis alone has what is answered meanwhile. Dropped, it lets go.
+pub async fn hold_sql(store: &Store) -> Tx {
+    let mut tx = store.begin().await.expect("the writer");
+    if matches!(store, Store::Postgres(_)) {
+        execute!(&mut tx, "LOCK TABLE cursors, log_entries IN EXCLUSIVE MODE").expect("lock");
+    }
+    tx
+}
+
+/// What was answered before must be there; what was answered while SQL stood still may be lost, but not silently.
+async fn look(app: &TestApp, fair: &Fair, before: &[Promise], held: &[Promise]) -> usize {
+    let gone = missing(app, fair, before).await;
+    assert!(gone.is_empty(), "lost though SQL had it: {gone:?}");
+    let lost = missing(app, fair, held).await;
+    let known = listed(app.store()).await;
+    for promise in &lost {
+        let (campaign, _, seq) = promise.place.clone().expect("a place");
+        assert!(known.contains(&(campaign, seq)), "lost and not listed: {promise:?}");
+    }
+    assert_eq!(counted(app.store()).await, i64::try_from(known.len()).expect("small"), "counted and listed");
+    lost.len()
+}
+
+/// Wipes Redis while SQL lags behind.
+async fn wiped(app: &mut TestApp) {
+    let fair = Fair::open(app).await;
+    let before = fair.warm_up().await;
+    app.wait_until_projected().await;
+    let epochs_before = epochs(app.store()).await;
+    let sql = hold_sql(app.store()).await;
+    let load = fair.start(false);
+    load.until_promised(60).await;
+    app.redis.kill();
+    let held = load.abandon().await;
+    fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("wipe");
+    sql.rollback().await.expect("let go");
+    app.redis.restart().await;
+    let load = fair.start(true);
+    load.until_served_after(Instant::now(), &fair.campaigns).await;
+    let after = load.finish().await;
+    let lost = look(app, &fair, &before, &held).await;
+    assert!(lost > 0, "SQL lagged, so something must be lost");
+    assert!(missing(app, &fair, &after).await.is_empty());
+    for (campaign, epoch) in epochs(app.store()).await {
+        assert!(epoch > epochs_before[&campaign]);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
+    assert!(status.success());
+}
+
+/// Redis comes back with files from earlier.
+async fn restored(app: &mut TestApp) {
+    let fair = Fair::open(app).await;
+    let mut before = fair.warm_up().await;
+    app.redis.kill();
+    let (files, kept) = (app.redis.data_dir().join("appendonlydir"), app.redis.data_dir().join("kept"));
+    copy(&files, &kept);
+    app.redis.restart().await;
+    before.extend(fair.warm_up().await);
+    app.wait_until_projected().await;
+    let sql = hold_sql(app.store()).await;
+    let load = fair.start(false);
+    load.until_promised(40).await;
+    app.redis.kill();
+    let held = load.abandon().await;
+    fs::remove_dir_all(&files).expect("remove");
+    fs::rename(&kept, &files).expect("put back");
+    sql.rollback().await.expect("let go");
+    app.redis.restart().await;
+    before.extend(fair.warm_up().await);
+    assert!(look(app, &fair, &before, &held).await > 0, "SQL lagged, so something must be lost");
+}
+
+served! {
+    async fn a_wiped_redis_is_rebuilt_from_sql(app: &mut TestApp) {
+        wiped(app).await;
+    }
+
+    async fn an_old_copy_of_redis_is_brought_up_to_sql(app: &mut TestApp) {
+        restored(app).await;
+    }
+
+    async fn a_redis_that_fsyncs_late_loses_at_most_what_sql_lacks(app: &mut TestApp) {
+        app.redis = Redis::start_with(Path::new("redis-server"), &[("appendfsync", "everysec")]).await;
+        app.restart_with(Setup { env: vec![("LIEBIAN_ACCEPT_WEAK_REDIS", "true".to_owned())], ..Setup::default() }).await;
+        let fair = Fair::open(app).await;
+        let early = length(&app.redis);
+        let before = fair.warm_up().await;
+        app.wait_until_projected().await;
+        let sql = hold_sql(app.store()).await;
+        let load = fair.start(false);
+        load.until_promised(60).await;
+        app.redis.kill();
+        let held = load.abandon().await;
+        cut(&app.redis, rand::random_range(early..length(&app.redis)));
+        sql.rollback().await.expect("let go");
+        app.redis.restart().await;
+        let after = fair.warm_up().await;
+        look(app, &fair, &before, &held).await;
+        assert!(missing(app, &fair, &after).await.is_empty());
+    }
+
+    async fn a_wiped_valkey_is_rebuilt_from_sql(app: &mut TestApp) {
+        app.redis = Redis::start_with(&valkey_server(), &[]).await;
+        app.restart().await;
+        wiped(app).await;
+    }
+}

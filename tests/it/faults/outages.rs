@@ -1,0 +1,64 @@
+//! Redis or SQL does not answer for a while: the answers are honest, and a repeat tells what became of the op.
+
+use std::time::Duration;
+
+use super::losses::hold_sql;
+use crate::support::{TestApp, served, within};
+
+served! {
+    async fn a_frozen_redis_leaves_the_outcome_open_and_a_repeat_tells_it(app: &mut TestApp) {
+        let campaign = app.publish(&serde_json::json!({})).await;
+        let (_, seat) = app.opened(&campaign).await;
+        let (joiner, opener) = (app.shopper("Joiner").await, app.shopper("Opener").await);
+        app.redis.stop();
+        let (join, open) = tokio::join!(app.join(&joiner, &seat.room).try_send(), app.open(&opener, &campaign).key("frozen").try_send());
+        for answer in [join.expect("join"), open.expect("open")] {
+            answer.refused(503, "outcome_unknown");
+        }
+        app.redis.cont();
+        let mut joined = None;
+        within(10, "the repeat is answered", async || {
+            let answer = app.join(&joiner, &seat.room).await;
+            let done = answer.status != 503;
+            joined = done.then_some(answer);
+            done
+        })
+        .await;
+        let joined = joined.expect("answer").seat();
+        assert_eq!(joined, app.join(&joiner, &seat.room).await.expect(200).seat());
+        let opened = app.open(&opener, &campaign).key("frozen").await.seat();
+        assert_eq!(opened, app.open(&opener, &campaign).key("frozen").await.seat());
+        app.wait_until_projected().await;
+        assert_eq!(app.room(&seat.room).await["seats_taken"], 2);
+        assert_eq!(app.stock(&campaign).await, (97, 3, 0), "three seats, none twice");
+    }
+
+    async fn without_sql_seats_go_on_for_a_while_and_money_waits(app: &mut TestApp) {
+        let limits = serde_json::json!({"limits": {"orders_per_user": 50, "rooms_opened_per_user": 50, "unpaid_per_user": 50}});
+        let campaign = app.publish(&limits).await;
+        let (payer, seat) = app.opened(&campaign).await;
+        let (joiner, late) = (app.shopper("Joiner").await, app.shopper("Late").await);
+        app.open(&joiner, &campaign).await.expect(201);
+        app.wait_until_projected().await;
+        let sql = hold_sql(app.store()).await;
+        app.join(&joiner, &seat.room).await.expect(201);
+        let began = std::time::Instant::now();
+        let money = app.ask_payment(&payer, &seat.order).await;
+        money.refused(503, "outcome_unknown");
+        assert!(began.elapsed() < Duration::from_secs(20), "an answer within the time a client waits");
+        let mut refused = None;
+        within(15, "no more seats are given out when SQL is too far behind", async || {
+            let answer = app.open(&joiner, &campaign).await;
+            let over = answer.status == 503;
+            refused = over.then_some(answer);
+            over
+        })
+        .await;
+        refused.expect("answer").refused(503, "overloaded");
+        sql.rollback().await.expect("let go");
+        app.wait_until_projected().await;
+        app.ask_payment(&payer, &seat.order).await.expect(200);
+        app.pay(&payer, &seat.order).await.expect(200);
+        app.open(&late, &campaign).await.expect(201);
+    }
+}

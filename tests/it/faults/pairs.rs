@@ -1,0 +1,105 @@
+//! Two servers on one Redis and one Postgres.
+
+use std::net::TcpListener;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::ledger::{counted, epochs, listed, missing, settle};
+use super::load::Fair;
+use super::losses::hold_sql;
+use crate::support::{Db, Setup, TestApp, signal, within};
+
+/// A second server beside the app's own. Killed when dropped.
+struct Second {
+    base: String,
+    child: Child,
+}
+
+impl Second {
+    async fn start(app: &TestApp) -> Self {
+        let listen = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address").to_string();
+        let child = app.spawn(&["serve", "--listen", &listen]);
+        let base = format!("http://{listen}");
+        within(20, "the second server is ready", async || {
+            app.http.get(format!("{base}/health/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        Self { base, child }
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        signal(&self.child, Signal::KILL);
+        self.child.wait().expect("wait for the second server");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_frozen_while_another_recovers_breaks_nothing_when_it_wakes() {
+    let mut app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let second = Second::start(&app).await;
+    let fair = Fair::open(&app).await.at(&second.base);
+    let load = fair.start(true);
+    for round in 0..4_u64 {
+        load.until_promised(60).await;
+        if round < 2 {
+            // In the middle of traffic.
+            app.freeze();
+            app.redis.restart().await;
+        } else {
+            // Somewhere in its recovery.
+            app.redis.restart().await;
+            tokio::time::sleep(Duration::from_millis(rand::random_range(0..40) + 200 * (round - 2))).await;
+            app.freeze();
+        }
+        load.until_served_after(Instant::now(), &fair.campaigns).await;
+        app.thaw();
+        load.until_promised(40).await;
+    }
+    let promises = load.finish().await;
+    settle(&app, &fair, &promises).await;
+    for (campaign, epoch) in epochs(app.store()).await {
+        assert!(epoch > 4, "{campaign} is in epoch {epoch}");
+    }
+    for base in [&app.base, &second.base] {
+        let answer = app.http.get(format!("{base}/v1/campaigns/{}", fair.campaigns[0])).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "both serve");
+    }
+    drop(second);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_either_server_answered_and_redis_lost_is_listed() {
+    let mut app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let second = Second::start(&app).await;
+    let fair = Fair::open(&app).await.at(&second.base);
+    let before = fair.warm_up().await;
+    app.wait_until_projected().await;
+    let sql = hold_sql(app.store()).await;
+    let load = fair.start(false);
+    load.until_promised(80).await;
+    app.redis.kill();
+    let held = load.abandon().await;
+    std::fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("wipe");
+    sql.rollback().await.expect("let go");
+    app.redis.restart().await;
+    let load = fair.start(true);
+    load.until_promised(120).await;
+    let after = load.finish().await;
+    assert!(missing(&app, &fair, &before).await.is_empty());
+    assert!(missing(&app, &fair, &after).await.is_empty());
+    let lost = missing(&app, &fair, &held).await;
+    assert!(!lost.is_empty(), "SQL lagged, so something must be lost");
+    let known = listed(app.store()).await;
+    for promise in lost {
+        let (campaign, _, seq) = promise.place.clone().expect("a place");
+        assert!(known.contains(&(campaign, seq)), "lost and not listed: {promise:?}");
+    }
+    assert_eq!(counted(app.store()).await, i64::try_from(known.len()).expect("small"));
+    drop(second);
+    app.finish().await;
+}

@@ -1,0 +1,3 @@
+//! The rules, as callers of the HTTP API meet them. A file per subject.
+
+mod rooms;
