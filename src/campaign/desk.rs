@@ -131,7 +131,7 @@ macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+                                    responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
         #[post($path)]
         pub async fn $name(
             app: Data<App>,
