@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{blocked, existing, json as to_json, report as check_report};
-use super::live;
+use super::http::{blocked, json as to_json, report as check_report};
+use super::live::{self, existing};
 use super::ops::{self, Step};
 use super::records::{self, Record, RecordState};
 use crate::app::App;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::check::{CheckReport, check};
 use super::desk;
+use super::live::existing;
 use super::model::Definition;
 use super::patch::{self, PatchError};
 use super::read::Fault;
@@ -107,15 +108,6 @@ pub async fn report(app: &App, record: &Record) -> Result<CheckReport, Problem> 
     let now = app.clock.now();
     let others = records::sharing_sku(&app.store, record.id, &record.definition, now).await?;
     Ok(check(&record.definition, now, &others))
-}
-
-/// A campaign with its state as of now, or 404.
-///
-/// # Errors
-/// 404, or when the database does not answer.
-pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
-    let record = records::find(&app.store, id).await?.ok_or(Code::NotFound)?;
-    Ok(record.at(app.clock.now()))
 }
 
 /// 422 `publish_blocked` with the report's errors (field and message as in every 422, and code and rule beside them) and warnings.

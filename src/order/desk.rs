@@ -10,14 +10,13 @@ use super::http::{Nothing, state_of};
 use super::provider::{Payment, SHOP};
 use super::records::{self, Filter, OrderRecord, RefundRecord};
 use crate::app::App;
-use crate::campaign::http::existing;
-use crate::campaign::live;
+use crate::campaign::live::{self, existing};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::http::body::Json;
 use crate::http::caller::{Finance, Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page};
+use crate::http::page::{List, Page, bound};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::{Fen, MAX_FEN};
@@ -57,19 +56,6 @@ struct OrderQuery {
 #[derive(Debug, Deserialize)]
 struct RefundQuery {
     state: Option<String>,
-}
-
-/// Reads a bound of time in a query.
-///
-/// # Errors
-/// 422 when it is no time.
-pub fn bound(name: &str, text: Option<&str>, default: i64) -> Result<i64, Problem> {
-    match text {
-        Some(text) => {
-            UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z"))
-        }
-        None => Ok(default),
-    }
 }
 
 /// A campaign's orders, newest first.

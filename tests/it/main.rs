@@ -4,6 +4,7 @@
 
 mod faults;
 mod http;
+mod layers;
 mod model;
 mod program;
 mod schema;

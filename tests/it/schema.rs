@@ -179,3 +179,17 @@ fn every_refusal_of_an_op_is_announced() {
         }
     }
 }
+
+#[test]
+fn the_readme_tells_every_code_as_it_is() {
+    let readme = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let told: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3).collect();
+    let meant: Vec<String> = liebian::code::Code::ALL
+        .iter()
+        .map(|code| {
+            let retry = serde_json::to_value(code.retry()).unwrap().as_str().unwrap().replace('_', " ");
+            format!("| `{}` | {} | {retry} | {} |", code.word(), code.status(), code.title())
+        })
+        .collect();
+    assert_eq!(told, meant);
+}

@@ -26,6 +26,9 @@ impl Book {
             return no("campaign_state");
         }
         if rules.version > version {
+            if self.status == Some(Status::Ended) {
+                return no("campaign_state");
+            }
             if self.status.is_none() {
                 self.status = Some(Status::Live);
                 self.stock = stock.iter().map(|(sku, units)| (sku.clone(), (*units, 0))).collect();
@@ -169,8 +172,8 @@ impl Book {
         let order = &mut self.orders[at];
         match order.state {
             State::Held if now < order.pay_by => order.asked = true,
-            State::Held | State::Closing => return no("order_expired"),
-            State::Released if order.reason == "hold_expired" => return no("order_expired"),
+            State::Held => return no("order_expired"),
+            State::Closing | State::Released if order.reason != "cancelled" => return no("order_expired"),
             _ => return no("order_not_payable"),
         }
         Ok(("payment_asked", vec![self.order_row(at)]))

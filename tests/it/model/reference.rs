@@ -11,7 +11,7 @@ use super::rows::{Row, Said};
 
 const KEY_LIFE: i64 = 86_400_000;
 const TIMERS_A_TICK: usize = 100;
-const CANDIDATES: usize = 10;
+const CANDIDATES: usize = 50;
 
 /// A campaign and its clock.
 #[derive(Clone, Debug, Default)]
