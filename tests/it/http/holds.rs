@@ -79,7 +79,7 @@ served! {
         assert_eq!(app.state_of(&ada, &seat.order).await, "awaiting_payment");
         assert_eq!(app.room(&seat.room).await["seats_taken"], 1);
         assert_eq!(app.stock(&campaign).await, (9, 1, 0));
-        let paid = app.report_paid(&seat.order, "in time", 4950).await.expect(200);
+        let paid = app.report_paid(&seat.order, "in-time", 4950).await.expect(200);
         assert_eq!(paid.at("/state"), "paid");
         assert_eq!(app.stock(&campaign).await, (9, 0, 1));
     }
@@ -146,12 +146,12 @@ served! {
         let (dan, alone) = app.opened(&campaign).await;
         app.advance(901).await;
         assert_eq!(app.room(&alone.room).await["state"], "failed");
-        goes_back(app, &dan, &alone.order, "room failed").await;
+        goes_back(app, &dan, &alone.order, "room-failed").await;
         app.joined(&seat.room).await;
-        goes_back(app, &bob, &held.order, "room full").await;
+        goes_back(app, &bob, &held.order, "room-full").await;
         assert_eq!(app.stock(&campaign).await, (8, 1, 1));
         // A second report of the same payment changes nothing.
-        app.report_paid(&held.order, "room full", 4950).await.expect(200);
+        app.report_paid(&held.order, "room-full", 4950).await.expect(200);
         assert_eq!(refunds_of(app, &held.order).await.len(), 1);
     }
 
@@ -162,7 +162,7 @@ served! {
         app.advance(901).await;
         app.joined(&seat.room).await;
         assert_eq!(app.stock(&campaign).await.0, 0);
-        goes_back(app, &bob, &held.order, "sold out").await;
+        goes_back(app, &bob, &held.order, "sold-out").await;
 
         let mut definition = timed(3, 10, 86_400, 900);
         definition["limits"] = json!({"orders_per_user": 1});
@@ -172,7 +172,7 @@ served! {
         app.advance(901).await;
         let (_, other) = app.opened_and_paid(&strict).await;
         app.join(&eve, &other.room).await.expect(201);
-        goes_back(app, &eve, &held.order, "no allowance").await;
+        goes_back(app, &eve, &held.order, "no-allowance").await;
     }
 
     async fn a_room_never_outlives_its_campaign(app: &mut TestApp) {
