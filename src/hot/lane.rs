@@ -294,7 +294,7 @@ impl Lane {
         // The first answer is the lane's own tick when the batch had no ops.
         for (op, raw) in ops.into_iter().zip(answers) {
             let Op { packed, answer } = op;
-            if raw.yes == 1 && !raw.replayed {
+            if raw.yes == 1 && raw.replayed.is_none() {
                 yes.push((raw.seq, packed));
             }
             waiting.push((answer, raw));
@@ -393,7 +393,8 @@ struct RawAnswer {
     yes: i64,
     word: String,
     seq: i64,
-    replayed: bool,
+    /// The epoch of the first answer, if this repeats it: it may lie before the present one.
+    replayed: Option<i64>,
     payload: Vec<Vec<u8>>,
 }
 
@@ -418,7 +419,8 @@ impl RawAnswer {
     fn parse(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else { return None };
         let mut parts = parts.into_iter();
-        let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)? == 1);
+        let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
+        let replayed = (replayed > 0).then_some(replayed);
         Some(Self { yes, word, seq, replayed, payload: parts.map(bytes).collect::<Option<_>>()? })
     }
 
@@ -431,7 +433,8 @@ impl RawAnswer {
             },
             _ => return Err(Trouble::Defect(self.word)),
         };
-        Ok(Answer { decision, place: Place { epoch, seq: self.seq }, replayed: self.replayed, now, payload: self.payload })
+        let place = Place { epoch: self.replayed.unwrap_or(epoch), seq: self.seq };
+        Ok(Answer { decision, place, replayed: self.replayed.is_some(), now, payload: self.payload })
     }
 }
 

@@ -127,11 +127,12 @@ impl Projector {
     async fn adopt(&self, campaign: CampaignId, cursor: &Cursor, head: Place) -> Result<Outcome, Halt> {
         const MORE: &str = "UPDATE epochs SET lost_ops = COALESCE(lost_ops, 0) + $1 WHERE campaign_id = $2 AND epoch = $3";
         let lost = self.lost_before(campaign, cursor.epoch).await?;
-        let count = length(&lost);
-        if count > 0 {
+        let mut count = 0;
+        if !lost.is_empty() {
             let mut tx = self.store.begin().await?;
+            // Some of it may be listed already: an answer to a repeat names the sequence of another's op.
+            count = list(&mut tx, campaign, cursor.epoch, lost).await?;
             execute!(&mut tx, MORE, count, campaign, cursor.epoch)?;
-            list(&mut tx, campaign, cursor.epoch, lost).await?;
             tx.commit().await?;
             tracing::warn!(%campaign, epoch = cursor.epoch, lost = count, "another process recovered without these answered ops");
         }
@@ -346,14 +347,15 @@ impl Projector {
     }
 }
 
-/// Writes down each lost op.
-async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) -> Result<(), StoreError> {
+/// Writes down each lost op; answers how many were not known yet.
+async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) -> Result<i64, StoreError> {
     const OP: &str = "INSERT INTO lost_ops (campaign_id, epoch, seq, op, order_id, user_id) VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (campaign_id, epoch, seq) DO NOTHING";
+    let mut new = 0;
     for op in lost {
-        execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?;
+        new += i64::try_from(execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?).unwrap_or_default();
     }
-    Ok(())
+    Ok(new)
 }
 
 fn length(lost: &Vec<Lost>) -> i64 {

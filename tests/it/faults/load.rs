@@ -27,8 +27,8 @@ pub struct Promise {
     pub op: &'static str,
     /// Campaign, epoch, sequence, for ops that name it.
     pub place: Option<(String, i64, i64)>,
-    /// Whether the answer said that something new was made (201).
-    pub made: bool,
+    /// Whether the place is the op's own: an answer to a repeat names the one it saw.
+    pub own: bool,
     /// The order.
     pub order: String,
     /// The room.
@@ -187,8 +187,8 @@ impl Client {
         }
     }
 
-    fn promise(&self, op: &'static str, answer: &Answer, order: String, room: String) {
-        let promise = Promise { op, place: answer.seq(), made: answer.status == 201, order, room, at: Instant::now() };
+    fn promise(&self, op: &'static str, answer: &Answer, own: bool, order: String, room: String) {
+        let promise = Promise { op, place: answer.seq(), own, order, room, at: Instant::now() };
         self.record.promises.lock().expect("promises").push(promise);
     }
 
@@ -199,7 +199,7 @@ impl Client {
     fn seated(&self, op: &'static str, who: usize, answer: &Answer) {
         if answer.status == 201 || answer.status == 200 {
             let seat = answer.seat();
-            self.promise(op, answer, seat.order.clone(), seat.room.clone());
+            self.promise(op, answer, answer.status == 201, seat.order.clone(), seat.room.clone());
             self.fair.rooms.lock().expect("rooms").push(seat.room);
             if answer.status == 201 {
                 self.fair.unpaid.lock().expect("unpaid").push((who, seat.order));
@@ -240,7 +240,7 @@ impl Client {
         let Some((who, order)) = self.take_unpaid() else { return };
         let answer = self.insist(&format!("/v1/orders/{order}/cancel"), &self.fair.shoppers[who], "", json!({})).await;
         if answer.status == 200 {
-            self.promise("cancel", &answer, order, String::new());
+            self.promise("cancel", &answer, false, order, String::new());
         }
     }
 
@@ -248,7 +248,7 @@ impl Client {
         let Some((who, order)) = self.take_unpaid() else { return };
         let answer = self.insist(&format!("/v1/sandbox/orders/{order}/pay"), &self.fair.shoppers[who], "", json!({})).await;
         if answer.status == 200 && answer.json["paid_fen"].as_i64().is_some_and(|fen| fen > 0) {
-            self.promise("pay", &answer, order, String::new());
+            self.promise("pay", &answer, false, order, String::new());
         }
     }
 }

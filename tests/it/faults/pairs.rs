@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::ledger::{counted, epochs, listed, missing, settle};
+use super::ledger::{Losses, counted, epochs, missing, settle};
 use super::load::Fair;
 use super::losses::hold_sql;
 use crate::support::{Db, Setup, TestApp, signal, within};
@@ -94,12 +94,11 @@ async fn what_either_server_answered_and_redis_lost_is_listed() {
     assert!(missing(&app, &fair, &after).await.is_empty());
     let lost = missing(&app, &fair, &held).await;
     assert!(!lost.is_empty(), "SQL lagged, so something must be lost");
-    let known = listed(app.store()).await;
+    let known = Losses::read(app.store()).await;
     for promise in lost {
-        let (campaign, _, seq) = promise.place.clone().expect("a place");
-        assert!(known.contains(&(campaign, seq)), "lost and not listed: {promise:?}");
+        assert!(known.tell_of(&promise), "lost and not listed: {promise:?}");
     }
-    assert_eq!(counted(app.store()).await, i64::try_from(known.len()).expect("small"));
+    assert_eq!(counted(app.store()).await, known.count());
     drop(second);
     app.finish().await;
 }
