@@ -4,7 +4,7 @@
 --- ARGV[1]  step: claim | wipe | write | serve
 --- ARGV[2]  the epoch that is to be served when recovery is done
 --- ARGV[3…] write: table, field, value or "" of each change, as they are · serve: packed { seq, hash, now }
---- Reply    claim: { "claimed", seq or -1 when there is nothing, hash }  others: { "done" }  |  { "lost", epoch } one that is ahead
+--- Reply    claim: { "claimed", seq or -1 when there is nothing, hash, 1 if an earlier recovery did not end }  others: { "done" }  |  { "lost", epoch } one that is ahead
 
 local step, claim = ARGV[1], tonumber(ARGV[2])
 local meta = redis.call("HMGET", state.key("meta"), "epoch", "fenced", "seq", "hash")
@@ -14,8 +14,10 @@ if step == "claim" then
   if claim <= ahead then
     return { "lost", ahead }
   end
+  -- Twice, so that Redis logs it as a transaction: its end closes one whose tail a power cut has torn (see `Redis::renew_log`).
   redis.call("HSET", state.key("meta"), "fenced", string.format("%d", claim))
-  return { "claimed", meta[3] and tonumber(meta[3]) or -1, meta[4] or "" }
+  redis.call("HSET", state.key("meta"), "fenced", string.format("%d", claim))
+  return { "claimed", meta[3] and tonumber(meta[3]) or -1, meta[4] or "", meta[2] and 1 or 0 }
 end
 
 if tonumber(meta[2] or 0) ~= claim then

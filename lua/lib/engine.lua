@@ -3,7 +3,7 @@
 --- ARGV[1]  packed { epoch, clock offset in ms, fixed time in ms or 0 }
 --- ARGV[2…] packed ops: maps with `op`, its arguments, and `key` and `body` where the caller sent an Idempotency-Key
 --- Reply    { "ok", seq, now, next timer or -1, answer… }  |  { "fenced", reason }
---- Answer   { 1 yes | 0 no | -1 defect, word, seq, 1 if replayed, packed payload… }
+--- Answer   { 1 yes | 0 no | -1 defect, word, seq, epoch of the first answer if this repeats it, else 0, packed payload… }
 
 local KEY_LIFE = 24 * 3600 * 1000 -- an Idempotency-Key is remembered for a day
 
@@ -21,9 +21,7 @@ local function remembered(op)
   if row.body ~= op.body then
     return { 0, "idempotency_key_reused", 0, 0 }
   end
-  local answer = cmsgpack.unpack(row.answer)
-  answer[4] = 1
-  return answer
+  return cmsgpack.unpack(row.answer)
 end
 
 local function decide(op, now)
@@ -39,7 +37,7 @@ local function decide(op, now)
 end
 
 --- Runs one op at the head of the sequence; answers its answer and the new head.
-local function run(op, seq, now)
+local function run(op, seq, now, epoch)
   local answer = remembered(op)
   if answer then
     if answer[3] == 0 then
@@ -54,7 +52,9 @@ local function run(op, seq, now)
   end
   answer[3] = seq
   if op.key and answer[1] >= 0 then
+    answer[4] = epoch
     state.put("keys", op.key, { body = op.body, answer = cmsgpack.pack(answer) })
+    answer[4] = 0
     timers.at("key", op.key, now + KEY_LIFE)
   end
   state.keep()
@@ -71,7 +71,7 @@ local now = fence.now(meta, header[2], header[3] > 0 and header[3])
 
 local answers, seq = {}, meta.seq
 for place = 2, #ARGV do
-  answers[place - 1], seq = run(cmsgpack.unpack(ARGV[place]), seq, now)
+  answers[place - 1], seq = run(cmsgpack.unpack(ARGV[place]), seq, now, meta.epoch)
 end
 
 if seq > meta.seq then

@@ -359,6 +359,8 @@ pub enum Claimed {
         seq: i64,
         /// The log's hash.
         hash: String,
+        /// An earlier recovery did not end: what it found and what it left in Redis are not to be trusted.
+        unfinished: bool,
     },
 }
 
@@ -378,7 +380,8 @@ impl Engine {
         match (parts.next().and_then(lane::bytes).as_deref(), parts.next(), parts.next().and_then(lane::bytes)) {
             (Some(b"claimed"), Some(Value::Int(-1)), _) => Ok(Claimed::Empty),
             (Some(b"claimed"), Some(Value::Int(seq)), Some(hash)) => {
-                Ok(Claimed::Holds { seq, hash: String::from_utf8_lossy(&hash).into_owned() })
+                let unfinished = parts.next() == Some(Value::Int(1));
+                Ok(Claimed::Holds { seq, hash: String::from_utf8_lossy(&hash).into_owned(), unfinished })
             }
             (Some(b"lost"), Some(Value::Int(ahead)), _) => Ok(Claimed::Lost(ahead)),
             _ => Err(CallError::Failed("a claim's reply cannot be read".into())),

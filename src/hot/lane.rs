@@ -294,7 +294,7 @@ impl Lane {
         // The first answer is the lane's own tick when the batch had no ops.
         for (op, raw) in ops.into_iter().zip(answers) {
             let Op { packed, answer } = op;
-            if raw.yes == 1 && !raw.replayed {
+            if raw.yes == 1 && raw.replayed.is_none() {
                 yes.push((raw.seq, packed));
             }
             waiting.push((answer, raw));
@@ -411,8 +411,8 @@ pub struct RawAnswer {
     pub word: String,
     /// The op's own sequence, or the one it saw.
     pub seq: i64,
-    /// Whether an `Idempotency-Key` gave the first answer again.
-    pub replayed: bool,
+    /// The epoch of the first answer, if this repeats it: it may lie before the present one.
+    pub replayed: Option<i64>,
     /// Packed rows.
     pub payload: Vec<Vec<u8>>,
 }
@@ -438,7 +438,8 @@ impl RawAnswer {
     fn parse(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else { return None };
         let mut parts = parts.into_iter();
-        let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)? == 1);
+        let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
+        let replayed = (replayed > 0).then_some(replayed);
         Some(Self { yes, word, seq, replayed, payload: parts.map(bytes).collect::<Option<_>>()? })
     }
 
@@ -451,7 +452,8 @@ impl RawAnswer {
             },
             _ => return Err(Trouble::Defect(self.word)),
         };
-        Ok(Answer { decision, place: Place { epoch, seq: self.seq }, replayed: self.replayed, now, payload: self.payload })
+        let place = Place { epoch: self.replayed.unwrap_or(epoch), seq: self.seq };
+        Ok(Answer { decision, place, replayed: self.replayed.is_some(), now, payload: self.payload })
     }
 }
 

@@ -16,6 +16,9 @@ use super::program::Script;
 /// How long Redis may take to answer. Past it an op's outcome is unknown: the call may still run.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long recovery waits for a new append-only file (100 MB take a second), and how often it looks.
+const RENEW_WITHIN: Duration = Duration::from_secs(8);
+const LOOK: Duration = Duration::from_millis(10);
 /// Connections for reads and recovery.
 const POOL_SIZE: usize = 16;
 /// Connections that lanes share: Redis decides one call at a time anyway; several spread the parsing over this side's threads.
@@ -51,6 +54,8 @@ pub struct Redis {
     pool: managed::Pool<Manager>,
     lanes: Vec<LaneConnection>,
     next_lane: AtomicUsize,
+    /// The replication id of the Redis whose append-only file was written anew.
+    renewed: Mutex<String>,
 }
 
 /// Where a call did not get to, or what Redis said instead of an answer.
@@ -106,7 +111,7 @@ impl Redis {
             .build()
             .map_err(|error| CallError::Failed(error.to_string()))?;
         let lanes = (0..LANE_CONNECTIONS).map(|_| Mutex::new(None)).collect();
-        Ok(Self { pool, lanes, next_lane: AtomicUsize::new(0) })
+        Ok(Self { pool, lanes, next_lane: AtomicUsize::new(0), renewed: Mutex::default() })
     }
 
     /// A place in the ring of shared connections.
@@ -201,6 +206,46 @@ impl Redis {
             }
             place = next;
         }
+    }
+
+    /// Has Redis write its append-only file anew, once after each of its starts, and waits for that.
+    ///
+    /// Redis 7 cuts a torn tail in the middle of its last transaction and leaves the beginning there. It does not run, but the next start
+    /// reads on into what was appended since and runs both: rows of a batch that was lost come back, under a hash chain that says nothing of
+    /// them. The new file is made from memory, where that beginning never was. Where this is not allowed, a warning says so.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn renew_log(&self) -> Result<(), CallError> {
+        let mut renewed = self.renewed.lock().await;
+        let id = self.info("replication", "master_replid").await?;
+        if *renewed == id {
+            return Ok(());
+        }
+        match self.command::<String>("BGREWRITEAOF", &[]).await {
+            Ok(_started) => {}
+            // One that is under way began after the start, too.
+            Err(CallError::Failed(why)) => tracing::warn!(why, "the append-only file is not written anew"),
+            Err(error) => return Err(error),
+        }
+        let until = tokio::time::Instant::now() + RENEW_WITHIN;
+        while self.info("persistence", "aof_rewrite_in_progress").await? != "0"
+            || self.info("persistence", "aof_rewrite_scheduled").await? != "0"
+        {
+            if tokio::time::Instant::now() > until {
+                tracing::warn!("the append-only file is still being written anew; the campaigns go on");
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        *renewed = id;
+        Ok(())
+    }
+
+    async fn info(&self, section: &str, name: &str) -> Result<String, CallError> {
+        let text: String = self.command("INFO", &[section.as_bytes()]).await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(value.unwrap_or_default().trim().to_owned())
     }
 
     /// Where Redis' settings promise less than that an answered op survives; empty when they promise it.

@@ -127,11 +127,12 @@ impl Projector {
     async fn adopt(&self, campaign: CampaignId, cursor: &Cursor, head: Place) -> Result<Outcome, Halt> {
         const MORE: &str = "UPDATE epochs SET lost_ops = COALESCE(lost_ops, 0) + $1 WHERE campaign_id = $2 AND epoch = $3";
         let lost = self.lost_before(campaign, cursor.epoch).await?;
-        let count = length(&lost);
-        if count > 0 {
+        let mut count = 0;
+        if !lost.is_empty() {
             let mut tx = self.store.begin().await?;
+            // Some of it may be listed already: an answer to a repeat names the sequence of another's op.
+            count = list(&mut tx, campaign, cursor.epoch, lost).await?;
             execute!(&mut tx, MORE, count, campaign, cursor.epoch)?;
-            list(&mut tx, campaign, cursor.epoch, lost).await?;
             tx.commit().await?;
             tracing::warn!(%campaign, epoch = cursor.epoch, lost = count, "another process recovered without these answered ops");
         }
@@ -155,8 +156,9 @@ impl Projector {
                 return Ok(None);
             }
             Claimed::Empty => None,
-            Claimed::Holds { seq, hash } => Some((seq, hash)),
+            Claimed::Holds { seq, hash, unfinished } => Some((seq, hash, unfinished)),
         };
+        self.engine.redis().renew_log().await?;
         let Some(mended) = self.compare(campaign, program, &mut cursor, held, mode).await? else {
             let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
             return Ok(frozen.map(|_cursor| Outcome::Frozen));
@@ -171,20 +173,22 @@ impl Projector {
         campaign: CampaignId,
         program: &'static Program,
         cursor: &mut Cursor,
-        held: Option<(i64, String)>,
+        held: Option<(i64, String, bool)>,
         mode: Mode,
     ) -> Result<Option<Option<Mended>>, Halt> {
         let mut dropped = Vec::new();
-        if let Some((seq, hash)) = held {
+        if let Some((seq, hash, unfinished)) = held {
+            // After a recovery that did not end only SQL is trusted.
+            let trusted = mode == Mode::Careful && !unfinished;
             let drained = self.drain(campaign, cursor, seq, &hash).await?;
             match drained {
-                Drained::Agrees if mode == Mode::Careful => {
+                Drained::Agrees if trusted => {
                     // Not always none: an earlier try may have rebuilt Redis and then failed.
                     let lost = self.lost_since(campaign, cursor).await?.unwrap_or_default();
                     return Ok(Some(Some(Mended { how: "drained", lost: Some(lost) })));
                 }
                 Drained::Cut if mode == Mode::Careful => return Ok(None),
-                Drained::Behind if mode == Mode::Careful && self.sql_has(campaign, seq, &hash).await? => {
+                Drained::Behind if trusted && self.sql_has(campaign, seq, &hash).await? => {
                     let lost = self.lost_since(campaign, cursor).await?;
                     let written = self.refold(campaign, program, cursor, seq).await?;
                     return Ok(Some(written.then_some(Mended { how: "replayed", lost })));
@@ -309,7 +313,7 @@ impl Projector {
         reason: &str,
     ) -> Result<Option<Outcome>, Halt> {
         let last = self.entries_after_end(campaign, cursor.seq).await?;
-        let count = mended.lost.as_ref().map(length);
+        let count = mended.lost.as_deref().map(length);
         let mut tx = self.store.begin().await?;
         if cursor.turn_in(&mut tx, campaign, cursor.epoch, "serving", self.clock.now()).await?.is_none() {
             return Ok(None);
@@ -346,17 +350,18 @@ impl Projector {
     }
 }
 
-/// Writes down each lost op.
-async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) -> Result<(), StoreError> {
+/// Writes down each lost op; answers how many were not known yet.
+async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) -> Result<i64, StoreError> {
     const OP: &str = "INSERT INTO lost_ops (campaign_id, epoch, seq, op, order_id, user_id) VALUES ($1, $2, $3, $4, $5, $6) \
                       ON CONFLICT (campaign_id, epoch, seq) DO NOTHING";
+    let mut new = 0;
     for op in lost {
-        execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?;
+        new += i64::try_from(execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?).unwrap_or_default();
     }
-    Ok(())
+    Ok(new)
 }
 
-fn length(lost: &Vec<Lost>) -> i64 {
+fn length(lost: &[Lost]) -> i64 {
     i64::try_from(lost.len()).unwrap_or(i64::MAX)
 }
 

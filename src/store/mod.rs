@@ -43,10 +43,11 @@ const WAL_KEPT: &str = "67108864";
 
 /// Set on every Postgres connection. Only what would break the promise is changed: an answer means it is on disk. `off` is the one
 /// setting that lies about that; stronger ones (waiting for replicas) stay. Not sent as start-up options, which poolers refuse.
+/// A process that froze inside a transaction holds its locks for 3 seconds, no longer: others must be able to recover its campaigns.
 const POSTGRES_SESSION: &str = "SELECT set_config('synchronous_commit', \
      CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), \
      set_config('lock_timeout', '5s', false), set_config('statement_timeout', '30s', false), \
-     set_config('idle_in_transaction_session_timeout', '30s', false)";
+     set_config('idle_in_transaction_session_timeout', '3s', false)";
 
 /// The pools of one database. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Clients that act as fast as they can and write down what they were answered.
 //!
-//! A 503, a broken connection and silence leave the outcome open: the very same request is repeated, on any server, until it is answered.
+//! A 503, a 408, a broken connection and silence leave the outcome open: the very same request is repeated, on any server, until it is answered.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,8 @@ pub struct Promise {
     pub op: &'static str,
     /// Campaign, epoch, sequence, for ops that name it.
     pub place: Option<(String, i64, i64)>,
-    /// Whether the answer said that something new was made (201).
-    pub made: bool,
+    /// Whether the place is the op's own: an answer to a repeat names the one it saw.
+    pub own: bool,
     /// The order.
     pub order: String,
     /// The room.
@@ -111,9 +111,14 @@ impl Load {
         within(15, "the campaigns serve", async || self.promised() >= before + more).await;
     }
 
-    /// Waits until every campaign has answered an op that was decided in an epoch after the first `before` says; 15 s at most.
+    /// Waits until every campaign has answered an op after `since`; 15 s at most.
     pub async fn until_served_after(&self, since: Instant, campaigns: &[String]) {
-        within(15, "every campaign serves again", async || {
+        self.until_served_within(15, since, campaigns).await;
+    }
+
+    /// The same with more patience.
+    pub async fn until_served_within(&self, seconds: u64, since: Instant, campaigns: &[String]) {
+        within(seconds, "every campaign serves again", async || {
             let promises = self.record.promises.lock().expect("promises");
             let served = |campaign: &String| {
                 promises.iter().any(|promise| promise.at > since && promise.place.as_ref().is_some_and(|place| &place.0 == campaign))
@@ -175,9 +180,9 @@ impl Client {
             let request = Request::from(self.fair.http.post(format!("{base}{path}"))).by(shopper).json(body.clone());
             let request = if key.is_empty() { request } else { request.key(key) };
             if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, request.try_send()).await
-                && answer.status != 503
+                && ![503, 408].contains(&answer.status)
             {
-                if answer.status == 500 || answer.status == 408 || answer.status == 422 {
+                if answer.status == 500 || answer.status == 422 {
                     self.record.defects.lock().expect("defects").push(format!("{path}: {}", answer.text));
                 }
                 return answer;
@@ -187,8 +192,8 @@ impl Client {
         }
     }
 
-    fn promise(&self, op: &'static str, answer: &Answer, order: String, room: String) {
-        let promise = Promise { op, place: answer.seq(), made: answer.status == 201, order, room, at: Instant::now() };
+    fn promise(&self, op: &'static str, answer: &Answer, own: bool, order: String, room: String) {
+        let promise = Promise { op, place: answer.seq(), own, order, room, at: Instant::now() };
         self.record.promises.lock().expect("promises").push(promise);
     }
 
@@ -199,7 +204,7 @@ impl Client {
     fn seated(&self, op: &'static str, who: usize, answer: &Answer) {
         if answer.status == 201 || answer.status == 200 {
             let seat = answer.seat();
-            self.promise(op, answer, seat.order.clone(), seat.room.clone());
+            self.promise(op, answer, answer.status == 201, seat.order.clone(), seat.room.clone());
             self.fair.rooms.lock().expect("rooms").push(seat.room);
             if answer.status == 201 {
                 self.fair.unpaid.lock().expect("unpaid").push((who, seat.order));
@@ -240,7 +245,7 @@ impl Client {
         let Some((who, order)) = self.take_unpaid() else { return };
         let answer = self.insist(&format!("/v1/orders/{order}/cancel"), &self.fair.shoppers[who], "", json!({})).await;
         if answer.status == 200 {
-            self.promise("cancel", &answer, order, String::new());
+            self.promise("cancel", &answer, false, order, String::new());
         }
     }
 
@@ -248,7 +253,7 @@ impl Client {
         let Some((who, order)) = self.take_unpaid() else { return };
         let answer = self.insist(&format!("/v1/sandbox/orders/{order}/pay"), &self.fair.shoppers[who], "", json!({})).await;
         if answer.status == 200 && answer.json["paid_fen"].as_i64().is_some_and(|fen| fen > 0) {
-            self.promise("pay", &answer, order, String::new());
+            self.promise("pay", &answer, false, order, String::new());
         }
     }
 }

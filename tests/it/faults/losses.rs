@@ -8,7 +8,7 @@ use std::time::Instant;
 use liebian::store::{Store, Tx, execute};
 
 use super::crashes::{cut, length};
-use super::ledger::{counted, epochs, listed, missing};
+use super::ledger::{Losses, counted, epochs, missing};
 use super::load::{Fair, Promise};
 use crate::support::{Redis, Setup, TestApp, served, valkey_server};
 
@@ -16,6 +16,7 @@ use crate::support::{Redis, Setup, TestApp, served, valkey_server};
 pub async fn hold_sql(store: &Store) -> Tx {
     let mut tx = store.begin().await.expect("the writer");
     if matches!(store, Store::Postgres(_)) {
+        execute!(&mut tx, "SET LOCAL idle_in_transaction_session_timeout = 0").expect("set");
         execute!(&mut tx, "LOCK TABLE cursors, log_entries IN EXCLUSIVE MODE").expect("lock");
     }
     tx
@@ -26,12 +27,11 @@ async fn look(app: &TestApp, fair: &Fair, before: &[Promise], held: &[Promise]) 
     let gone = missing(app, fair, before).await;
     assert!(gone.is_empty(), "lost though SQL had it: {gone:?}");
     let lost = missing(app, fair, held).await;
-    let known = listed(app.store()).await;
+    let known = Losses::read(app.store()).await;
     for promise in &lost {
-        let (campaign, _, seq) = promise.place.clone().expect("a place");
-        assert!(known.contains(&(campaign, seq)), "lost and not listed: {promise:?}");
+        assert!(known.tell_of(promise), "lost and not listed: {promise:?}");
     }
-    assert_eq!(counted(app.store()).await, i64::try_from(known.len()).expect("small"), "counted and listed");
+    assert_eq!(counted(app.store()).await, known.count(), "counted and listed");
     lost.len()
 }
 

@@ -80,7 +80,7 @@ impl Said {
     pub fn read(raw: &RawAnswer) -> Self {
         let word = if raw.yes < 0 { String::new() } else { raw.word.clone() };
         let rows = raw.payload.iter().enumerate().map(|(place, packed)| row(raw.yes, &raw.word, place, packed)).collect();
-        Self { yes: raw.yes, word, seq: raw.seq, replayed: raw.replayed, rows }
+        Self { yes: raw.yes, word, seq: raw.seq, replayed: raw.replayed.is_some(), rows }
     }
 
     /// Reads an answer as an Idempotency-Key remembers it.
@@ -94,7 +94,7 @@ impl Said {
         };
         let word = String::from_utf8(bytes(&parts[1])).unwrap();
         let payload = parts[4..].iter().map(bytes).collect();
-        Self::read(&RawAnswer { yes: number(0), word, seq: number(2), replayed: number(3) == 1, payload })
+        Self::read(&RawAnswer { yes: number(0), word, seq: number(2), replayed: None, payload })
     }
 }
 
