@@ -217,7 +217,9 @@ fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
 #[get("/operator/v1/campaigns/{id}/report")]
 pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
-    const ORDERS: &str = "SELECT state, COUNT(*) FROM orders WHERE campaign_id = $1 GROUP BY state";
+    // The states shoppers see.
+    const ORDERS: &str = "SELECT CASE WHEN state IN ('held', 'closing') THEN 'awaiting_payment' ELSE state END, COUNT(*) FROM orders \
+                          WHERE campaign_id = $1 GROUP BY 1";
     const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \
                          CAST(COALESCE(SUM(refunded_fen), 0) AS BIGINT) FROM orders WHERE campaign_id = $1";
     const VISITS: &str = "SELECT CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares WHERE campaign_id = $1";
