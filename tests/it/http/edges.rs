@@ -26,7 +26,7 @@ served! {
             ("{\"signals\": {\"a\": 1}, \"colour\": 1}", "colour"), ("{\"signals\": {\"a\": \"\\u0000\"}}", "signals.a")] {
             assert_eq!(app.post("/v1/devices").raw(body).await.refused(422, "invalid_request").fields(), [field], "{body}");
         }
-        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let deep = format!("{{\"signals\": {{\"a\": {}1{}}}}}", "[".repeat(5000), "]".repeat(5000));
         app.post("/v1/devices").raw(deep).await.refused(400, "malformed_request");
         app.get("/v1/campaigns?cursor=%21").await.refused(400, "malformed_request");
         assert_eq!(app.get("/v1/campaigns?limit=many").await.refused(422, "invalid_request").fields(), ["limit"]);
