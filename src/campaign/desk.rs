@@ -119,7 +119,10 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
     let (now, target) = (app.clock.now(), record.id.to_string());
     let mut tx = app.store.begin().await?;
     if !records::publish(&mut tx, record, now).await? {
-        return Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile"));
+        tx.rollback().await?;
+        // Whoever published it in the same moment did what was asked.
+        let published = existing(app, record.id).await?.state != RecordState::Draft;
+        return if published { Ok(()) } else { Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile")) };
     }
     audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before: None, after: to_json(record) }, now).await?;
     Ok(tx.commit().await?)
