@@ -4,14 +4,16 @@
 ---
 --- @arg   definition (compiled rules with `version`), stock (list of { sku, units }, taken at the first version only)
 --- @reply published status
---- @refuse campaign_state (a newer version is in force)
+--- @refuse campaign_state (a newer version is in force, or the campaign is over)
 --- @event campaign.published
 function ops.publish(op)
   local row, version = rules.status(), rules.version()
   if op.definition.version < version then
     return refuse("campaign_state")
   elseif op.definition.version > version then
-    if not row then
+    if row and row.status == "ended" then
+      return refuse("campaign_state")
+    elseif not row then
       row = { status = "live", version = 0, rooms_open = 0, rooms_formed = 0, rooms_failed = 0 }
       for _, units in ipairs(op.stock) do
         stock.add(units[1], units[2])

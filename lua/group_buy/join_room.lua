@@ -10,7 +10,8 @@ local function shut(room, now)
   return nil
 end
 
---- Take one seat in an open room. A repeat by the same shopper is recognised by the seat it already has, even when the room has closed.
+--- Take one seat in an open room. A repeat by the same shopper is recognised by the seat it already has, even when the room has closed;
+--- the very same op that runs again after its seat was given up, by the order id.
 --- An ended campaign lets its open rooms fill; a paused one does not.
 ---
 --- @arg   room order user device quantity
@@ -27,6 +28,9 @@ function ops.join_room(op, now)
   local seat = rooms.seat_of(room, op.user)
   if seat then
     return reply("already_in_room", state.raw("rooms", op.room), state.raw("orders", seat))
+  end
+  if state.raw("orders", op.order) then
+    return reply("joined", state.raw("rooms", op.room), state.raw("orders", op.order))
   end
   local closed = shut(room, now)
   if closed then

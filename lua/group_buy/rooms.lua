@@ -163,7 +163,7 @@ function due.room(id, now)
   decide(id, room, now)
 end
 
-local CANDIDATES = 10
+local CANDIDATES = 50 -- of all SKUs; looked at only when somebody was refused
 
 --- Another room of the SKU that this shopper could join: packed { room, seats left, expires_at }, or nothing.
 function rooms.alternative(sku, user, now)

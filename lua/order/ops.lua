@@ -6,6 +6,14 @@ local function own(op)
   return order and order.user == op.user and order or nil
 end
 
+--- Whether the time to pay has run out; an order that its shopper gave up is not payable for another reason.
+local function expired(order, now)
+  if order.state == "held" then
+    return now >= order.pay_by
+  end
+  return (order.state == "closing" or order.state == "released") and order.reason ~= "cancelled"
+end
+
 --- The shopper asks for the payment: from now on only the provider can say that it was not paid. A repeat finds it asked.
 ---
 --- @arg   order user
@@ -16,7 +24,7 @@ function ops.payment_asked(op, now)
   local order = own(op)
   if not order then
     return refuse("not_found")
-  elseif order.state == "closing" or order.reason == "hold_expired" or (order.state == "held" and now >= order.pay_by) then
+  elseif expired(order, now) then
     return refuse("order_expired")
   elseif order.state ~= "held" then
     return refuse("order_not_payable")
@@ -108,17 +116,17 @@ function ops.pay(op, now)
   elseif seen(order, op.transaction) then
     return reply("paid", state.raw("orders", id))
   end
-  local first, waiting = #order.transactions == 0, order.state == "held" or order.state == "closing"
+  local waiting = order.state == "held" or order.state == "closing"
   order.transactions[#order.transactions + 1] = op.transaction
   order.paid = order.paid + op.amount
   if op.amount ~= order.amount then
     send_back(id, order, op, "amount_differs")
   elseif waiting then
     settle(id, order, op, now)
-  elseif order.state == "released" and first and program.seat_again(id, order, now) then
+  elseif order.state == "released" and program.seat_again(id, order, now) then
     log.emit("order.seated_again", { order = id })
     settle(id, order, op, now)
-  elseif order.state == "released" and first then
+  elseif order.state == "released" then
     order.state, order.reason, order.paid_at = "refund_due", "late_payment", op.paid_at
     send_back(id, order, op, "late_payment")
   else

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{blocked, existing, json as to_json, report as check_report};
-use super::live;
+use super::http::{blocked, json as to_json, report as check_report};
+use super::live::{self, existing};
 use super::ops::{self, Step};
 use super::records::{self, Record, RecordState};
 use crate::app::App;
 use crate::code::Code;
 use crate::http::answer::Decided;
-use crate::http::body::KeyedJson;
+use crate::http::body::{Json, KeyedJson};
 use crate::http::caller::{Editor, Operator, Viewer};
 use crate::http::extract::Id;
-use crate::http::idempotency::IdempotencyKey;
+use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
 use crate::money::Fen;
@@ -89,13 +90,9 @@ const MOST_UNITS: i64 = 1_000_000_000;
 /// Put a draft in force. What is published already answers the same.
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
     responses((status = 200, body = Record), (status = 422, description = "publish_blocked with the findings")))]
-#[post("/operator/v1/campaigns/{id}/publish")]
-pub async fn publish(
-    app: Data<App>,
-    operator: Operator<Editor>,
-    id: Id<CampaignId>,
-    body: KeyedJson<Nothing>,
-) -> Result<HttpResponse, Problem> {
+#[post("/operator/v1/campaigns/{id}/publish", wrap = "from_fn(idempotency::once)")]
+pub async fn publish(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
     let mut record = existing(&app, id.0).await?;
     if record.state == RecordState::Draft {
         publish_checked(&app, &operator.key.id, &record).await?;
@@ -105,7 +102,7 @@ pub async fn publish(
         return Ok(HttpResponse::Ok().json(record));
     }
     // Also what is published already: the publishing before may have broken off between SQL and hot state.
-    let decided = put_in_force(&app, &record, body.key.as_ref()).await?;
+    let decided = put_in_force(&app, &record).await?;
     Ok(decided.json(StatusCode::OK, &existing(&app, id.0).await?))
 }
 
@@ -132,12 +129,12 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
 ///
 /// # Errors
 /// Trouble of Redis or SQL; a kind without a program is `campaign_state`.
-pub async fn put_in_force(app: &App, record: &Record, key: Option<&IdempotencyKey>) -> Result<Decided, Problem> {
+pub async fn put_in_force(app: &App, record: &Record) -> Result<Decided, Problem> {
     let rules = live::compile(&record.definition, record.version).ok_or(Code::CampaignState)?;
     Cursor::create(&app.store, record.id, record.definition.kind().word(), app.clock.now()).await?;
     live::ensure(app, record.id).await?;
     let stock = live::first_stock(&record.definition);
-    let done = ops::publish(&app.engine, record.id, &rules, &stock, key).await?;
+    let done = ops::publish(&app.engine, record.id, &rules, &stock, None).await?;
     let decided = Decided { campaign: record.id, place: done.place, replayed: done.replayed };
     if let Err(code) = done.decision {
         return Err(decided.refuse(code.into()));
@@ -151,14 +148,15 @@ macro_rules! step {
         #[doc = $about]
         #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
                                             responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
-        #[post($path)]
+        #[post($path, wrap = "from_fn(idempotency::once)")]
         pub async fn $name(
             app: Data<App>,
             operator: Operator<Editor>,
             id: Id<CampaignId>,
-            body: KeyedJson<Nothing>,
+            body: Json<Nothing>,
         ) -> Result<HttpResponse, Problem> {
-            set_status(&app, &operator, id.0, $step, body.key.as_ref()).await
+            let Nothing {} = body.0;
+            set_status(&app, &operator, id.0, $step).await
         }
     };
 }
@@ -167,15 +165,9 @@ step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms or 
 step!(resume, "/operator/v1/campaigns/{id}/resume", Step::Resume, "End a pause.");
 step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms; open rooms may fill until their deadline.");
 
-async fn set_status(
-    app: &App,
-    operator: &Operator<Editor>,
-    campaign: CampaignId,
-    step: Step,
-    key: Option<&IdempotencyKey>,
-) -> Result<HttpResponse, Problem> {
+async fn set_status(app: &App, operator: &Operator<Editor>, campaign: CampaignId, step: Step) -> Result<HttpResponse, Problem> {
     let before = running(app, campaign).await?.state;
-    let done = ops::set_status(&app.engine, campaign, step, key).await?;
+    let done = ops::set_status(&app.engine, campaign, step, None).await?;
     let decided = Decided { campaign, place: done.place, replayed: done.replayed };
     done.decision.map_err(|code| decided.refuse(code.into()))?;
     app.projector.settled(campaign, done.place).await?;

@@ -1,5 +1,6 @@
 //! The operator's routes for definitions: write, read, change, clone, check. What runs is in [`desk`].
 
+use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, patch, post};
@@ -7,7 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::{CheckReport, check};
-use super::desk;
+use super::desk::put_in_force;
+use super::live::existing;
 use super::model::Definition;
 use super::patch::{self, PatchError};
 use super::read::Fault;
@@ -73,7 +75,7 @@ pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId
 /// What blocks publishing, what one should know, and the worst case in fen.
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
     responses((status = 200, body = CheckReport), (status = 404, description = "no such campaign")))]
-#[post("/operator/v1/campaigns/{id}/check")]
+#[post("/operator/v1/campaigns/{id}/check", wrap = "from_fn(idempotency::once)")]
 pub async fn check_campaign(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     let record = existing(&app, id.0).await?;
     Ok(HttpResponse::Ok().json(report(&app, &record).await?))
@@ -88,15 +90,27 @@ pub async fn edit(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>
     for _attempt in 0..ATTEMPTS {
         let old = existing(&app, id.0).await?;
         let new = changed(&app, &old, &body.0)?;
-        let unchanged = new.definition == old.definition;
-        if !unchanged && !keep_change(&app, &operator.key.id, &old, &new).await? {
-            continue;
+        if new.definition == old.definition {
+            return in_force(&app, old).await;
         }
-        let kept = if unchanged { old } else { new };
-        tell_hot_state(&app, &kept).await?;
-        return Ok(HttpResponse::Ok().json(kept));
+        if keep_change(&app, &operator.key.id, &old, &new).await? {
+            return in_force(&app, new).await;
+        }
     }
     Err(Problem::new(Code::Overloaded).detail("Others keep changing this campaign"))
+}
+
+/// A published campaign decides by its newest definition before the change is answered; a repeat makes up for a change that broke off.
+async fn in_force(app: &App, record: Record) -> Result<HttpResponse, Problem> {
+    if record.state == RecordState::Draft {
+        return Ok(HttpResponse::Ok().json(record));
+    }
+    match put_in_force(app, &record).await {
+        Ok(decided) => Ok(decided.json(StatusCode::OK, &record)),
+        // Another operator's later change is in force already.
+        Err(problem) if problem.code() == Code::CampaignState => Ok(HttpResponse::Ok().json(record)),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// The report on a campaign as it would be published now.
@@ -107,15 +121,6 @@ pub async fn report(app: &App, record: &Record) -> Result<CheckReport, Problem> 
     let now = app.clock.now();
     let others = records::sharing_sku(&app.store, record.id, &record.definition, now).await?;
     Ok(check(&record.definition, now, &others))
-}
-
-/// A campaign with its state as of now, or 404.
-///
-/// # Errors
-/// 404, or when the database does not answer.
-pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
-    let record = records::find(&app.store, id).await?.ok_or(Code::NotFound)?;
-    Ok(record.at(app.clock.now()))
 }
 
 /// 422 `publish_blocked` with the report's errors (field and message as in every 422, and code and rule beside them) and warnings.
@@ -139,18 +144,6 @@ async fn keep_draft(app: &App, operator: &Operator<Editor>, definition: Definiti
     audit(&mut tx, change, now).await?;
     tx.commit().await?;
     Ok(record)
-}
-
-/// Puts a published campaign's present version in force. Also after a patch that changed nothing: the one before may have broken off.
-async fn tell_hot_state(app: &App, record: &Record) -> Result<(), Problem> {
-    if record.state == RecordState::Draft {
-        return Ok(());
-    }
-    match desk::put_in_force(app, record, None).await {
-        // A newer version is in force: another operator's change came after this one.
-        Err(problem) if problem.code() == Code::CampaignState => Ok(()),
-        decided => decided.map(|_in_force| ()),
-    }
 }
 
 /// The campaign after the patch, not yet kept.

@@ -10,6 +10,7 @@ use super::rules::{Item, Limits, Rules, Tier};
 use super::view::{CampaignNumbers, CampaignState, CampaignView, CampaignYou};
 use crate::app::App;
 use crate::clock::UnixMs;
+use crate::code::Code;
 use crate::hot::engine::Found;
 use crate::hot::{Place, Read, Trouble};
 use crate::http::problem::Problem;
@@ -108,6 +109,15 @@ impl Live {
             rooms_left: (view.limits.rooms_opened_per_user - opened).max(0),
         }
     }
+}
+
+/// A campaign with its state as of now, or 404.
+///
+/// # Errors
+/// 404, or when the database does not answer.
+pub async fn existing(app: &App, id: CampaignId) -> Result<Record, Problem> {
+    let record = records::find(&app.store, id).await?.ok_or(Code::NotFound)?;
+    Ok(record.at(app.clock.now()))
 }
 
 /// Makes sure that a campaign has a lane here. `false`: it was never published, or its hot state is gone.

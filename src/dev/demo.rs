@@ -23,7 +23,7 @@ pub async fn load(app: &App) -> Result<Vec<String>, Problem> {
             Some(record) => record,
             None => keep(app, &name, Record::draft(CampaignId::random(&mut rand::rng()), definition, now)).await?,
         };
-        put_in_force(app, &record, None).await?;
+        put_in_force(app, &record).await?;
         urls.push(format!("{}/s/{}", app.config.public_url, link(app, record.id).await?));
     }
     Ok(urls)

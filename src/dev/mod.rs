@@ -9,7 +9,7 @@
 //! ```
 
 pub mod demo;
-mod redis;
+mod own_redis;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError, Hidden, Settings};
 use crate::crypto::random_base62;
 use crate::operator::keys::new_secret;
 
-pub use redis::Redis;
+pub use own_redis::Redis;
 
 /// Why the directory or its Redis could not be taken into use.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ pub fn attach(mut settings: Settings) -> Result<Settings, DevError> {
     let data = settings.data_dir.canonicalize().map_err(|source| at(&settings.data_dir, source))?;
     settings.secret = Some(kept(&data.join("secret"), 32, || random_base62(48))?);
     settings.database_url = settings.database_url.or_else(|| Some(file_url("sqlite", &data.join("liebian.db"))));
-    settings.redis_url = settings.redis_url.or(Some(redis::url_of(&data.join("redis"))?));
+    settings.redis_url = settings.redis_url.or(Some(own_redis::url_of(&data.join("redis"))?));
     settings.sandbox = settings.sandbox.or(Some(true));
     Ok(settings)
 }

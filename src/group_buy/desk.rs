@@ -7,15 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::row::State;
 use super::view::{MemberView, RoomView};
 use crate::app::App;
-use crate::campaign::http::existing;
+use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page};
+use crate::http::page::{List, Page, bound};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::money::Fen;
-use crate::order::desk::bound;
 use crate::store::{StoreError, fetch_all};
 
 /// A room as operators see it: the shopper's fields, and who leads it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::entry::{Change, Damage, Entry};
-use super::lane::{self, Acked, Answer, Class, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
+use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
 use super::program::{Program, key};
 use super::redis::{CallError, Redis};
 use crate::clock::Clock;
@@ -194,6 +194,25 @@ impl Engine {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Trouble::OutcomeUnknown),
         }
+    }
+
+    /// Sends exactly these packed ops as one call under `(epoch, fixed time in Unix ms)`: how tests and tools drive a program with a clock
+    /// of their own. No lane takes part, so none learns of what was decided.
+    ///
+    /// # Errors
+    /// See [`CallError`]; `Failed` also for a reply that does not read.
+    pub async fn decide_batch(
+        &self,
+        campaign: CampaignId,
+        program: &Program,
+        class: Class,
+        (epoch, fixed_ms): (i64, i64),
+        ops: &[Vec<u8>],
+    ) -> Result<Decided, CallError> {
+        let header = lane::header_at(epoch, 0, fixed_ms);
+        let args: Vec<&[u8]> = std::iter::once(&header).chain(ops).map(Vec::as_slice).collect();
+        let reply = self.redis.script(program.script(class), &program.keys(campaign), &args).await?;
+        Decided::read(reply).ok_or_else(|| CallError::Failed("a batch's reply cannot be read".into()))
     }
 
     /// Reads rows of a campaign at one moment, behind the fence.

@@ -337,10 +337,7 @@ async fn sleep_until(due: Due) {
 
 /// Sends a batch; one without ops is the lane's own `tick`.
 async fn send(shared: Arc<Shared>, slot: usize, class: Class, epoch: i64, ops: Vec<Op>) -> Landed {
-    let script = match class {
-        Class::Admit => &shared.program.admit,
-        Class::Drain => &shared.program.drain,
-    };
+    let script = shared.program.script(class);
     let header = header(epoch, &shared.clock);
     let mut args: Vec<&[u8]> = vec![&header];
     args.extend(ops.iter().map(|op| op.packed.as_slice()));
@@ -373,33 +370,55 @@ async fn call(shared: &Shared, slot: usize, script: &Script, args: &[&[u8]]) -> 
     }
 }
 
-/// What every script call says first: epoch, clock offset, fixed time (tests of the program only).
+/// What every script call says first: epoch, clock offset, no fixed time.
 pub(super) fn header(epoch: i64, clock: &Clock) -> Vec<u8> {
+    header_at(epoch, clock.offset_ms(), 0)
+}
+
+/// The same with a fixed time in Unix ms that stands in for Redis' clock.
+pub(super) fn header_at(epoch: i64, offset_ms: i64, fixed_ms: i64) -> Vec<u8> {
     // Three integers always pack.
-    rmp_serde::to_vec(&(epoch, clock.offset_ms(), 0)).unwrap_or_default()
+    rmp_serde::to_vec(&(epoch, offset_ms, fixed_ms)).unwrap_or_default()
 }
 
 /// `{op = "tick"}`, packed.
 const TICK: &[u8] = b"\x81\xa2op\xa4tick";
 
 /// A batch's reply.
-enum Decided {
-    Answers { seq: i64, now: i64, next: i64, answers: Vec<RawAnswer> },
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// Every op was decided.
+    Answers {
+        /// Sequence of the newest op.
+        seq: i64,
+        /// The script's clock, Unix ms.
+        now: i64,
+        /// When the next timer is due, Unix ms; -1 when none is set.
+        next: i64,
+        /// One answer an op.
+        answers: Vec<RawAnswer>,
+    },
+    /// Nothing was decided; why (`lua/lib/fence.lua`).
     Fenced(String),
 }
 
 /// One op's answer as the script gives it.
-struct RawAnswer {
-    yes: i64,
-    word: String,
-    seq: i64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// 1 yes, 0 no, -1 the op raised an error and was undone.
+    pub yes: i64,
+    /// The word of the answer, or the error.
+    pub word: String,
+    /// The op's own sequence, or the one it saw.
+    pub seq: i64,
     /// The epoch of the first answer, if this repeats it: it may lie before the present one.
-    replayed: Option<i64>,
-    payload: Vec<Vec<u8>>,
+    pub replayed: Option<i64>,
+    /// Packed rows.
+    pub payload: Vec<Vec<u8>>,
 }
 
 impl Decided {
-    fn read(value: Value) -> Option<Self> {
+    pub(super) fn read(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else { return None };
         let mut parts = parts.into_iter();
         match text(parts.next()?)?.as_str() {

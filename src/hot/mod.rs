@@ -15,5 +15,5 @@ pub mod program;
 pub mod redis;
 
 pub use engine::{Engine, Read};
-pub use lane::{Answer, Class, Op, Place, Trouble};
+pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};
 pub use program::Program;

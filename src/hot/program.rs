@@ -3,6 +3,7 @@
 //! A program is called by its SHA-1 (EVALSHA): two versions of the server can run side by side on one Redis. `NOSCRIPT` means only
 //! "load it"; whether Redis lost data is the fence's business.
 
+use super::lane::Class;
 use crate::id::CampaignId;
 
 /// A script text and the SHA-1 it is called by.
@@ -48,6 +49,15 @@ impl Program {
             drain: Script::new("#!lua flags=allow-oom", &ops),
             read: Script::new("#!lua flags=no-writes", &format!("{LIB}{READ}")),
             recovery: Script::new("#!lua flags=allow-oom", &format!("{LIB}{RECOVERY}")),
+        }
+    }
+
+    /// The text that ops of a class are called by.
+    #[must_use]
+    pub const fn script(&self, class: Class) -> &Script {
+        match class {
+            Class::Admit => &self.admit,
+            Class::Drain => &self.drain,
         }
     }
 

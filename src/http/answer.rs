@@ -41,6 +41,14 @@ impl Decided {
         response.json(body)
     }
 
+    /// A yes that followed from an op decided at `place`; without one nothing was decided.
+    pub fn answer(campaign: CampaignId, place: Option<Place>, body: &impl Serialize) -> HttpResponse {
+        match place {
+            Some(place) => Self { campaign, place, replayed: false }.json(StatusCode::OK, body),
+            None => HttpResponse::Ok().json(body),
+        }
+    }
+
     /// A no.
     #[must_use]
     pub fn refuse(&self, problem: Problem) -> Problem {

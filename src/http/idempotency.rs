@@ -44,13 +44,13 @@ const NOT_KEPT: [&str; 4] = ["content-length", "transfer-encoding", "connection"
 pub use crate::hot::lane::IdempotencyKey;
 
 impl IdempotencyKey {
-    /// The key of a shopper's request; `None` if none was sent.
+    /// The key of a request; `None` if none was sent.
     ///
     /// # Errors
     /// 422 unless it is 1 to 64 visible characters.
     pub fn of(request: &HttpRequest, body: &[u8]) -> Result<Option<Self>, Problem> {
         let Some(key) = header(request.headers())? else { return Ok(None) };
-        let caller = shopper(request);
+        let caller = if request.path().starts_with("/operator/") { operator(request) } else { shopper(request) };
         Ok(Some(Self::new(&caller, request.method().as_str(), request.path(), &key, body)))
     }
 
@@ -86,6 +86,11 @@ fn shopper(request: &HttpRequest) -> String {
     let app = request.app_data::<actix_web::web::Data<App>>();
     let address = app.and_then(|app| app.limits.client_ip(&app.config.trusted_proxies, request.peer_addr(), request.headers()));
     format!("address {}", address.map(|ip| ip.to_string()).unwrap_or_default())
+}
+
+/// An operator by the key it holds.
+fn operator(request: &HttpRequest) -> String {
+    format!("key {}", short_hash(caller::bearer(request).unwrap_or_default().as_bytes()))
 }
 
 /// Middleware for a POST outside the campaigns' programs.

@@ -9,6 +9,7 @@ use std::future::{Ready, ready};
 
 use super::extract::Query;
 use super::problem::Problem;
+use crate::clock::UnixMs;
 use crate::code::Code;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -71,6 +72,19 @@ impl Page {
         }
         let cursor = asked.cursor.map(|text| read_cursor(&text).ok_or(Code::MalformedRequest)).transpose()?;
         Ok(Self { limit, cursor })
+    }
+}
+
+/// Reads a bound of time in a query.
+///
+/// # Errors
+/// 422 when it is no time.
+pub fn bound(name: &str, text: Option<&str>, default: i64) -> Result<i64, Problem> {
+    match text {
+        Some(text) => {
+            UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z"))
+        }
+        None => Ok(default),
     }
 }
 

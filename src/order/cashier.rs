@@ -7,10 +7,11 @@ use tokio::sync::Notify;
 use super::ops::{self, Decided};
 use super::provider::{Closing, Payment, Provider, Refund, Refunding};
 use crate::clock::Clock;
-use crate::hot::{Engine, Trouble};
-use crate::id::OrderId;
+use crate::hot::{Engine, Place, Trouble};
+use crate::id::{CampaignId, OrderId};
 use crate::money::Fen;
 use crate::projector::Projector;
+use crate::projector::cursor::Cursor;
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 /// Longest pause between two tries of the same work, in seconds.
@@ -35,8 +36,8 @@ pub struct Cashier {
 /// What became of a payment that was told.
 #[derive(Clone, Debug)]
 pub enum Received {
-    /// Acted on, and SQL has it.
-    Settled,
+    /// Acted on, and SQL has it; where the order learned of it, `None` for a payment of no order.
+    Settled(Option<Place>),
     /// In the inbox; the worker goes on.
     Kept,
 }
@@ -104,7 +105,7 @@ impl Cashier {
             now
         )?;
         match self.settle(provider, payment).await {
-            Ok(()) => Ok(Received::Settled),
+            Ok(place) => Ok(Received::Settled(place)),
             Err(trouble) => {
                 tracing::info!(%trouble, "payment stays in the inbox");
                 self.wake.notify_one();
@@ -114,17 +115,30 @@ impl Cashier {
     }
 
     /// Acts on a payment in the inbox; done when SQL has the outcome.
-    async fn settle(&self, provider: &str, payment: &Payment) -> Result<(), Trouble> {
+    async fn settle(&self, provider: &str, payment: &Payment) -> Result<Option<Place>, Trouble> {
         if let Ok(order) = payment.order_id.parse::<OrderId>()
-            && self.engine.knows(order.campaign())
+            && self.has_lane(order.campaign()).await?
         {
             let Decided { decision, place, .. } =
                 ops::pay(&self.engine, order, &payment.transaction_id, payment.amount_fen.get(), payment.paid_at).await?;
             if decision.is_ok() {
-                return self.projector.settled(order.campaign(), place).await;
+                self.projector.settled(order.campaign(), place).await?;
+                return Ok(Some(place));
             }
         }
-        self.return_unknown(provider, payment).await.map_err(|error| Trouble::Defect(error.to_string()))
+        self.return_unknown(provider, payment).await.map(|()| None).map_err(|error| Trouble::Defect(error.to_string()))
+    }
+
+    /// Whether a campaign can be asked about its orders. One that this process has not opened yet is no unknown one: its payments wait.
+    async fn has_lane(&self, campaign: CampaignId) -> Result<bool, Trouble> {
+        if self.engine.knows(campaign) {
+            return Ok(true);
+        }
+        match Cursor::read(&self.store, campaign).await {
+            Ok(Some(cursor)) if cursor.state != "archived" => Err(Trouble::Recovering),
+            Ok(Some(_) | None) => Ok(false),
+            Err(error) => Err(Trouble::Defect(error.to_string())),
+        }
     }
 
     /// A payment for an order that does not exist goes back.

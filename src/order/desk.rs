@@ -1,5 +1,6 @@
 //! The operator's routes on orders: lists, payments the shop took itself, refunds.
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -10,14 +11,15 @@ use super::http::{Nothing, state_of};
 use super::provider::{Payment, SHOP};
 use super::records::{self, Filter, OrderRecord, RefundRecord};
 use crate::app::App;
-use crate::campaign::http::existing;
-use crate::campaign::live;
+use crate::campaign::live::{self, existing};
 use crate::clock::UnixMs;
 use crate::code::Code;
+use crate::http::answer::Decided;
 use crate::http::body::Json;
 use crate::http::caller::{Finance, Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page};
+use crate::http::idempotency;
+use crate::http::page::{List, Page, bound};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::{Fen, MAX_FEN};
@@ -59,19 +61,6 @@ struct RefundQuery {
     state: Option<String>,
 }
 
-/// Reads a bound of time in a query.
-///
-/// # Errors
-/// 422 when it is no time.
-pub fn bound(name: &str, text: Option<&str>, default: i64) -> Result<i64, Problem> {
-    match text {
-        Some(text) => {
-            UnixMs::parse(text).map(UnixMs::get).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T08:00:00Z"))
-        }
-        None => Ok(default),
-    }
-}
-
 /// A campaign's orders, newest first.
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("state" = Option<String>, Query), ("sku" = Option<String>, Query),
     ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
@@ -103,7 +92,7 @@ pub async fn list(
 /// Report a payment that the shop took itself. The same reference again changes nothing.
 #[utoipa::path(tag = "operator", params(("id" = OrderId, Path)), request_body = ShopPayment, security(("operator_key" = [])),
     responses((status = 200, body = OrderRecord), (status = 422, description = "the reference was reported for another order or amount")))]
-#[post("/operator/v1/orders/{id}/paid")]
+#[post("/operator/v1/orders/{id}/paid", wrap = "from_fn(idempotency::once)")]
 pub async fn report_paid(
     app: Data<App>,
     operator: Operator<Finance>,
@@ -132,11 +121,9 @@ pub async fn report_paid(
         paid_at: report.paid_at.get(),
     };
     not_reported_otherwise(&app, &payment).await?;
-    if matches!(app.cashier.receive(SHOP, &payment).await?, Received::Kept) {
-        return Err(Code::OutcomeUnknown.into());
-    }
+    let Received::Settled(place) = app.cashier.receive(SHOP, &payment).await? else { return Err(Code::OutcomeUnknown.into()) };
     note(&app, &operator, "order.paid", &payment.order_id, json!(report)).await?;
-    Ok(HttpResponse::Ok().json(records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
+    Ok(Decided::answer(id.0.campaign(), place, &records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
 }
 
 async fn not_reported_otherwise(app: &App, payment: &Payment) -> Result<(), Problem> {
@@ -173,7 +160,7 @@ pub async fn list_refunds(
 /// The shop has sent a refund back itself. A repeat changes nothing.
 #[utoipa::path(tag = "operator", params(("refund_no" = String, Path)), request_body = Nothing, security(("operator_key" = [])),
     responses((status = 200, body = RefundRecord), (status = 409, description = "not_refundable: a provider executes it, not the shop")))]
-#[post("/operator/v1/refunds/{refund_no}/done")]
+#[post("/operator/v1/refunds/{refund_no}/done", wrap = "from_fn(idempotency::once)")]
 pub async fn refund_done(
     app: Data<App>,
     operator: Operator<Finance>,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
+use super::cashier::Received;
 use super::ops;
 use super::records;
 use super::row::{OrderRow, State};
@@ -15,10 +17,11 @@ use super::view::{OrderState, OrderView};
 use crate::app::App;
 use crate::campaign::live;
 use crate::code::Code;
-use crate::hot::Read;
+use crate::hot::{Place, Read};
 use crate::http::answer::Decided;
 use crate::http::body::{Json, KeyedJson};
 use crate::http::extract::Id;
+use crate::http::idempotency;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
 use crate::id::{OrderId, UserId};
@@ -154,22 +157,23 @@ async fn ask(app: &App, id: OrderId, user: UserId, key: Option<&crate::hot::lane
 /// Give up an unpaid order.
 #[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = OrderView),
     (status = 409, description = "order_not_cancellable")))]
-#[post("/v1/orders/{id}/cancel")]
+#[post("/v1/orders/{id}/cancel", wrap = "from_fn(idempotency::once)")]
 pub async fn cancel(
     app: Data<App>,
     session: Session,
     _device: Device,
     id: Id<OrderId>,
-    body: KeyedJson<Nothing>,
+    body: Json<Nothing>,
 ) -> Result<HttpResponse, Problem> {
-    let Nothing {} = body.body;
+    let Nothing {} = body.0;
     if !live::ensure(&app, id.0.campaign()).await? {
         return Err(Code::NotFound.into());
     }
-    let done = ops::cancel(&app.engine, id.0, session.user_id, body.key.as_ref()).await?;
+    // The key is kept in SQL: the answer also tells what the provider said after the op.
+    let done = ops::cancel(&app.engine, id.0, session.user_id, None).await?;
     let decided = Decided { campaign: id.0.campaign(), place: done.place, replayed: done.replayed };
     let mut order = done.decision.map_err(|code| decided.refuse(code.into()))?;
-    if order.state == State::Closing && !done.replayed {
+    if order.state == State::Closing {
         order = closed(&app, id.0, session.user_id, order).await?;
     }
     Ok(decided.json(StatusCode::OK, &order.view(id.0)))
@@ -190,7 +194,7 @@ async fn closed(app: &App, id: OrderId, user: UserId, mut order: OrderRow) -> Re
 /// The sandbox provider's page: the payer pays, or the bank refuses.
 #[utoipa::path(tag = "sandbox", params(("id" = OrderId, Path)), request_body = SandboxPay, responses((status = 200, body = OrderView),
     (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
-#[post("/v1/sandbox/orders/{id}/pay")]
+#[post("/v1/sandbox/orders/{id}/pay", wrap = "from_fn(idempotency::once)")]
 pub async fn sandbox_pay(
     app: Data<App>,
     session: Session,
@@ -205,19 +209,28 @@ pub async fn sandbox_pay(
         return Err(Problem::invalid("delay_seconds", format!("must be 0 to {FURTHEST}")));
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
+    let mut place = None;
     if order.asked == 0 {
-        ask(&app, id.0, session.user_id, None).await?;
+        place = Some(ask(&app, id.0, session.user_id, None).await?.0.place);
         app.cashier.provider.request(id.0, Fen::new(order.amount)).await.map_err(|error| provider_trouble(&error))?;
     }
     if !fail {
-        take_payment(&app, sandbox, id.0, notify, delay).await?;
+        place = take_payment(&app, sandbox, id.0, session.user_id, (notify, delay)).await?.or(place);
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
-    Ok(HttpResponse::Ok().json(order.view(id.0)))
+    Ok(Decided::answer(id.0.campaign(), place, &order.view(id.0)))
 }
 
-async fn take_payment(app: &App, sandbox: &Sandbox, id: OrderId, notify: Notify, delay: i64) -> Result<(), Problem> {
+async fn take_payment(
+    app: &App,
+    sandbox: &Sandbox,
+    id: OrderId,
+    user: UserId,
+    (notify, delay): (Notify, i64),
+) -> Result<Option<Place>, Problem> {
     let Some(payment) = sandbox.pay(id).await? else {
+        // The order knows why.
+        ask(app, id, user, None).await?;
         return Err(Problem::new(Code::OrderNotPayable).detail("The payment is closed"));
     };
     let notification = sandbox.notification(&payment);
@@ -227,22 +240,27 @@ async fn take_payment(app: &App, sandbox: &Sandbox, id: OrderId, notify: Notify,
             deliver(app, &notification).await?;
             deliver(app, &notification).await
         }
-        Notify::Late => Ok(sandbox.notify_later(&payment, delay).await?),
-        Notify::Never => Ok(()),
+        Notify::Late => {
+            sandbox.notify_later(&payment, delay).await?;
+            Ok(None)
+        }
+        Notify::Never => Ok(None),
     }
 }
 
-/// Takes a notification in: its signature, then the inbox, then the order.
+/// Takes a notification in: its signature, then the inbox, then the order. Answers where the order learned of it, if it has.
 ///
 /// # Errors
 /// 403 for a wrong signature; trouble of SQL, then the provider tells it again.
-pub async fn deliver(app: &App, notification: &Notification) -> Result<(), Problem> {
+pub async fn deliver(app: &App, notification: &Notification) -> Result<Option<Place>, Problem> {
     let provider = &app.cashier.provider;
     let payment = provider
         .read_notification(&notification.signature, notification.body.as_bytes())
         .ok_or_else(|| Problem::new(Code::Forbidden).detail("The signature does not fit"))?;
-    app.cashier.receive(provider.name(), &payment).await?;
-    Ok(())
+    match app.cashier.receive(provider.name(), &payment).await? {
+        Received::Settled(place) => Ok(place),
+        Received::Kept => Ok(None),
+    }
 }
 
 /// Where the payment provider tells of payments. The body is signed.
@@ -261,7 +279,7 @@ pub async fn take_notification(app: Data<App>, request: HttpRequest, provider: P
 
 /// Move the engine's clock forward, so that a tester need not wait.
 #[utoipa::path(tag = "sandbox", request_body = Advance, security(("session" = [])), responses((status = 200, body = ClockView)))]
-#[post("/v1/sandbox/clock")]
+#[post("/v1/sandbox/clock", wrap = "from_fn(idempotency::once)")]
 pub async fn advance(app: Data<App>, body: Json<Advance>) -> Result<HttpResponse, Problem> {
     if app.sandbox.is_none() {
         return Err(Code::NotFound.into());

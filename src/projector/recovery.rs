@@ -313,7 +313,7 @@ impl Projector {
         reason: &str,
     ) -> Result<Option<Outcome>, Halt> {
         let last = self.entries_after_end(campaign, cursor.seq).await?;
-        let count = mended.lost.as_ref().map(length);
+        let count = mended.lost.as_deref().map(length);
         let mut tx = self.store.begin().await?;
         if cursor.turn_in(&mut tx, campaign, cursor.epoch, "serving", self.clock.now()).await?.is_none() {
             return Ok(None);
@@ -361,7 +361,7 @@ async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) ->
     Ok(new)
 }
 
-fn length(lost: &Vec<Lost>) -> i64 {
+fn length(lost: &[Lost]) -> i64 {
     i64::try_from(lost.len()).unwrap_or(i64::MAX)
 }
 

@@ -5,14 +5,13 @@ use actix_web::{HttpResponse, get};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::campaign::http::existing;
+use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page};
+use crate::http::page::{List, Page, bound};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, RoomId, UserId};
-use crate::order::desk::bound;
 use crate::store::fetch_all;
 
 /// A share link as operators see it.

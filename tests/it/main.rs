@@ -1,13 +1,13 @@
 //! All integration tests, in one binary: against real servers that each test starts for itself.
 
-#[cfg(test)]
-mod support;
+#![cfg(test)]
 
-#[cfg(test)]
 mod faults;
-#[cfg(test)]
 mod http;
-#[cfg(test)]
+mod layers;
+mod model;
+mod program;
+mod schema;
 mod servers;
-#[cfg(test)]
 mod store;
+mod support;

@@ -4,8 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use liebian::store::{Store, fetch_all, fetch_one};
@@ -51,7 +51,7 @@ pub struct TestApp {
     setup: Setup,
     port: u16,
     folder: Folder,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
     expected: Mutex<Vec<String>>,
 }
 
@@ -62,7 +62,7 @@ impl TestApp {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("HTTP client");
         let base = format!("http://127.0.0.1:{port}");
         let (folder, expected) = (Folder::new(), Mutex::default());
-        let mut app = Self { base, http, redis, db, setup, port, folder, child: None, expected };
+        let app = Self { base, http, redis, db, setup, port, folder, child: Mutex::default(), expected };
         app.restart().await;
         app
     }
@@ -78,16 +78,16 @@ impl TestApp {
     }
 
     /// Kills the server as a crash would.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    pub fn kill(&self) {
+        if let Some(mut child) = self.running().take() {
             signal(&child, Signal::KILL);
             child.wait().expect("wait for the server");
         }
     }
 
     /// Ends the server with SIGTERM; it must end by itself within ten seconds.
-    pub async fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+    pub async fn stop(&self) {
+        let Some(mut child) = self.running().take() else { return };
         signal(&child, Signal::TERM);
         let since = Instant::now();
         let status = ended(&mut child, Duration::from_secs(12)).await;
@@ -97,9 +97,9 @@ impl TestApp {
     }
 
     /// Starts the server (killing it first if it runs) on the same port, Redis and database, and waits until it is ready.
-    pub async fn restart(&mut self) {
+    pub async fn restart(&self) {
         self.kill();
-        self.child = Some(self.spawn(&["serve"]));
+        *self.running() = Some(self.spawn(&["serve"]));
         self.wait_until_ready().await;
     }
 
@@ -111,20 +111,20 @@ impl TestApp {
 
     /// Freezes the server.
     pub fn freeze(&self) {
-        signal(self.child.as_ref().expect("the server runs"), Signal::STOP);
+        signal(self.running().as_ref().expect("the server runs"), Signal::STOP);
     }
 
     /// Ends [`TestApp::freeze`].
     pub fn thaw(&self) {
-        signal(self.child.as_ref().expect("the server runs"), Signal::CONT);
+        signal(self.running().as_ref().expect("the server runs"), Signal::CONT);
     }
 
     /// Waits until `/health/ready` says 200.
-    pub async fn wait_until_ready(&mut self) {
+    pub async fn wait_until_ready(&self) {
         let (http, url, log) = (self.http.clone(), format!("{}/health/ready", self.base), self.log_path());
-        let child = self.child.as_mut().expect("the server runs");
         within(20, "the server is ready", async || {
-            if let Some(status) = child.try_wait().expect("look at the server") {
+            let status = self.running().as_mut().expect("the server runs").try_wait();
+            if let Some(status) = status.expect("look at the server") {
                 panic!("the server ended ({status}):\n{}", fs::read_to_string(&log).unwrap_or_default());
             }
             http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200)
@@ -166,8 +166,8 @@ impl TestApp {
     }
 
     /// Ends the test: the log is in SQL, nothing is parked, the server ends when told to and has logged no error.
-    pub async fn finish(mut self) {
-        if self.child.is_none() {
+    pub async fn finish(self) {
+        if self.running().is_none() {
             self.restart().await;
         }
         self.wait_until_projected().await;
@@ -187,6 +187,10 @@ impl TestApp {
             Err(_) => line.contains("panicked"),
         };
         log.lines().filter(wrong).map(str::to_owned).collect()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("the server's process")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -1,0 +1,281 @@
+//! What the model keeps: rooms, orders and the money that came for them; and what can be counted from these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use liebian::campaign::ops::{Status, StatusRow, StockRow};
+use liebian::campaign::rules::Rules;
+use liebian::group_buy::row::{MemberRow, RoomRow, State as RoomState};
+use liebian::order::row::{OrderRow, RefundRow, State};
+
+use super::rows::{Cell, Row, Said};
+
+/// Everything that ops change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Book {
+    pub rules: Option<Rules>,
+    pub(super) status: Option<Status>,
+    /// When the campaign's time is over, until that was noticed.
+    pub(super) end_bell: Option<i64>,
+    /// sku → put in, returned
+    pub(super) stock: BTreeMap<String, (i64, i64)>,
+    pub rooms: Vec<Room>,
+    pub orders: Vec<Order>,
+    /// scope → body, answer, until
+    pub(super) keys: BTreeMap<String, (String, Said, i64)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Room {
+    pub id: String,
+    pub(super) sku: String,
+    pub(super) size: usize,
+    pub(super) price: i64,
+    pub(super) opened_at: i64,
+    pub(super) expires_at: i64,
+    pub(super) closed_at: i64,
+    pub(super) version: i64,
+    pub state: RoomState,
+    /// Orders, in the order of joining.
+    pub seats: Vec<usize>,
+    pub(super) leader: Option<usize>,
+    /// Its deadline was not noticed yet.
+    pub(super) bell: bool,
+    pub(super) listed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    pub id: String,
+    pub room: usize,
+    pub user: String,
+    pub(super) device: String,
+    pub quantity: i64,
+    pub(super) opener: bool,
+    pub(super) created_at: i64,
+    pub(super) pay_by: i64,
+    pub(super) version: i64,
+    pub(super) asked: bool,
+    pub state: State,
+    pub(super) reason: &'static str,
+    pub(super) close_by: i64,
+    pub(super) paid_at: i64,
+    /// transaction, fen, whether it bought the seat
+    pub(super) money: Vec<(String, i64, bool)>,
+    /// fen, whether it was executed
+    pub(super) refunds: Vec<(i64, bool)>,
+}
+
+impl Order {
+    /// Not placed yet.
+    pub(super) fn new(id: &str, user: &str, device: &str, quantity: i64) -> Self {
+        Self {
+            id: id.to_owned(),
+            room: 0,
+            user: user.to_owned(),
+            device: device.to_owned(),
+            quantity,
+            opener: false,
+            created_at: 0,
+            pay_by: 0,
+            version: 0,
+            asked: false,
+            state: State::Held,
+            reason: "",
+            close_by: 0,
+            paid_at: 0,
+            money: Vec::new(),
+            refunds: Vec::new(),
+        }
+    }
+
+    /// It waits for its payment.
+    pub fn waits(&self) -> bool {
+        matches!(self.state, State::Held | State::Closing)
+    }
+
+    /// It has a seat that it paid for.
+    pub fn owns(&self) -> bool {
+        matches!(self.state, State::Paid | State::Confirmed)
+    }
+
+    pub(super) fn lives(&self) -> bool {
+        self.waits() || self.owns()
+    }
+
+    pub(super) fn paid(&self) -> i64 {
+        self.money.iter().map(|(_, fen, _)| fen).sum()
+    }
+
+    pub(super) fn back(&self) -> i64 {
+        self.refunds.iter().filter(|(_, executed)| *executed).map(|(fen, _)| fen).sum()
+    }
+
+    pub(super) fn refund(&mut self, fen: i64) {
+        self.refunds.push((fen, false));
+    }
+}
+
+pub(super) fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap()
+}
+
+/// What is counted from rooms and orders.
+impl Book {
+    /// How many others sit in the room that an order leads.
+    pub fn followers(&self, order: &Order) -> usize {
+        let room = &self.rooms[order.room];
+        if room.leader.is_some_and(|leader| self.orders[leader].id == order.id) { room.seats.len().saturating_sub(1) } else { 0 }
+    }
+
+    /// What an order costs.
+    pub fn amount(&self, order: &Order) -> i64 {
+        self.rooms[order.room].price * order.quantity
+    }
+
+    pub(super) fn order(&self, id: &str) -> Option<usize> {
+        self.orders.iter().position(|order| order.id == id)
+    }
+
+    pub(super) fn of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Order> {
+        self.orders.iter().filter(move |order| order.user == user)
+    }
+
+    /// Users who placed an order on a device, the first first.
+    pub(super) fn met_on(&self, device: &str) -> Vec<&str> {
+        let mut met = Vec::new();
+        for order in self.orders.iter().filter(|order| order.device == device) {
+            if !met.contains(&order.user.as_str()) {
+                met.push(order.user.as_str());
+            }
+        }
+        met
+    }
+
+    pub(super) fn units(&self, sku: &str, which: impl Fn(&Order) -> bool) -> i64 {
+        self.orders.iter().filter(|order| self.rooms[order.room].sku == sku && which(order)).map(|order| order.quantity).sum()
+    }
+
+    pub(super) fn left(&self, sku: &str) -> i64 {
+        let (put_in, returned) = self.stock.get(sku).copied().unwrap_or_default();
+        put_in - returned - self.units(sku, Order::lives)
+    }
+
+    /// Timers that are set, the earliest first.
+    pub(super) fn timers(&self) -> Vec<(i64, String)> {
+        let mut timers: Vec<_> = self.end_bell.map(|at| (at, "campaign:end".to_owned())).into_iter().collect();
+        timers.extend(self.rooms.iter().filter(|room| room.bell).map(|room| (room.expires_at, format!("room:{}", room.id))));
+        for order in &self.orders {
+            match order.state {
+                State::Held => timers.push((order.pay_by, format!("hold:{}", order.id))),
+                State::Closing => timers.push((order.close_by, format!("close:{}", order.id))),
+                _ => {}
+            }
+        }
+        timers.extend(self.keys.iter().map(|(scope, (_, _, until))| (*until, format!("key:{scope}"))));
+        timers.sort();
+        timers
+    }
+
+    /// Rooms that are listed, the fullest first.
+    pub(super) fn listed(&self) -> Vec<(i64, String)> {
+        let listed = self.rooms.iter().filter(|room| room.listed);
+        let mut listed: Vec<_> =
+            listed.map(|room| (count(room.size - room.seats.len()) * 10_000_000_000_000 + room.expires_at, room.id.clone())).collect();
+        listed.sort();
+        listed
+    }
+}
+
+/// Rows as the program keeps them.
+impl Book {
+    pub(super) fn status_row(&self) -> Row {
+        let rooms = |state| count(self.rooms.iter().filter(|room| room.state == state).count());
+        Row::Status(StatusRow {
+            status: self.status.unwrap(),
+            version: self.rules.as_ref().unwrap().version,
+            rooms_open: rooms(RoomState::Open),
+            rooms_formed: rooms(RoomState::Formed),
+            rooms_failed: rooms(RoomState::Failed),
+        })
+    }
+
+    pub(super) fn stock_row(&self, sku: &str) -> Row {
+        let (put_in, returned) = self.stock[sku];
+        let (held, sold) = (self.units(sku, Order::waits), self.units(sku, Order::owns));
+        Row::Stock(StockRow { put_in, left: self.left(sku), held, sold, returned })
+    }
+
+    pub(super) fn room_row(&self, at: usize) -> Row {
+        let room = &self.rooms[at];
+        let member = |&seat: &usize| {
+            let order = &self.orders[seat];
+            MemberRow(order.user.clone(), order.id.clone(), i64::from(!order.waits()))
+        };
+        Row::Room(RoomRow {
+            state: room.state,
+            sku: room.sku.clone(),
+            size: count(room.size),
+            price: room.price,
+            leader: room.leader.map(|at| self.orders[at].id.clone()).unwrap_or_default(),
+            expires_at: room.expires_at,
+            opened_at: room.opened_at,
+            closed_at: room.closed_at,
+            version: room.version,
+            members: room.seats.iter().map(member).collect(),
+        })
+    }
+
+    pub(super) fn order_row(&self, at: usize) -> Row {
+        let order = &self.orders[at];
+        let room = &self.rooms[order.room];
+        Row::Order(OrderRow {
+            state: order.state,
+            sku: room.sku.clone(),
+            quantity: order.quantity,
+            user: order.user.clone(),
+            device: order.device.clone(),
+            room: room.id.clone(),
+            opener: i64::from(order.opener),
+            unit: room.price,
+            amount: room.price * order.quantity,
+            paid: order.paid(),
+            refunded: order.back(),
+            created_at: order.created_at,
+            pay_by: order.pay_by,
+            paid_at: order.paid_at,
+            asked: i64::from(order.asked),
+            reason: order.reason.to_owned(),
+            version: order.version,
+            settled: order.money.iter().find(|(_, _, buys)| *buys).map(|(transaction, _, _)| transaction.clone()).unwrap_or_default(),
+            transactions: order.money.iter().map(|(transaction, _, _)| transaction.clone()).collect(),
+            refunds: order.refunds.iter().map(|&(fen, executed)| RefundRow(fen, i64::from(executed))).collect(),
+        })
+    }
+
+    /// The whole hot state: table and field → what it holds.
+    pub fn cells(&self) -> BTreeMap<(&'static str, String), Cell> {
+        let mut cells = BTreeMap::new();
+        if let Some(rules) = &self.rules {
+            cells.insert(("def", "rules".to_owned()), Cell::Rules(rules.clone()));
+            cells.insert(("def", "status".to_owned()), Cell::Row(self.status_row()));
+        }
+        cells.extend(self.stock.keys().map(|sku| (("stock", sku.clone()), Cell::Row(self.stock_row(sku)))));
+        cells.extend((0..self.rooms.len()).map(|at| (("rooms", self.rooms[at].id.clone()), Cell::Row(self.room_row(at)))));
+        cells.extend((0..self.orders.len()).map(|at| (("orders", self.orders[at].id.clone()), Cell::Row(self.order_row(at)))));
+        for user in self.orders.iter().map(|order| order.user.as_str()) {
+            let orders = |which: fn(&Order) -> bool| count(self.of(user).filter(|order| which(order)).count());
+            let has: [fn(&Order) -> bool; 4] =
+                [Order::lives, |order| order.lives() && order.opener, |order| order.lives() && !order.opener, Order::waits];
+            cells.insert(("users", user.to_owned()), Cell::User(has.map(orders)));
+        }
+        for device in self.orders.iter().map(|order| order.device.as_str()).collect::<BTreeSet<_>>() {
+            let met = self.met_on(device);
+            cells.insert(("devices", device.to_owned()), Cell::Device(count(met.len()), met[0].to_owned()));
+            cells.extend(met[1..].iter().map(|user| (("devices", format!("{device}/{user}")), Cell::Met)));
+        }
+        cells.extend(self.keys.iter().map(|(scope, (body, said, _))| (("keys", scope.clone()), Cell::Key(body.clone(), said.clone()))));
+        cells.extend(self.timers().into_iter().map(|(at, name)| (("timers", name), Cell::Score(at))));
+        cells.extend(self.listed().into_iter().map(|(score, id)| (("joinable", id), Cell::Score(score))));
+        cells
+    }
+}

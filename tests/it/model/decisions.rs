@@ -1,0 +1,267 @@
+//! What the model decides: the rules once more, as plain as they can be said. Each function changes the book or says no.
+
+use liebian::campaign::ops::{Status, Step};
+use liebian::campaign::rules::Rules;
+use liebian::group_buy::row::State as RoomState;
+use liebian::order::row::State;
+
+use super::book::{Book, Order, count};
+use super::rows::Row;
+
+/// How long an order is closing before it is given up without an answer, ms.
+const CLOSING_PATIENCE: i64 = 600_000;
+
+/// Yes with rows, or no with rows.
+pub(super) type Answer = Result<(&'static str, Vec<Row>), (&'static str, Vec<Row>)>;
+
+pub(super) fn no<T>(word: &'static str) -> Result<T, (&'static str, Vec<Row>)> {
+    Err((word, Vec::new()))
+}
+
+/// What operators do.
+impl Book {
+    pub(super) fn publish(&mut self, rules: &Rules, stock: &[(String, i64)]) -> Answer {
+        let version = self.rules.as_ref().map_or(0, |rules| rules.version);
+        if rules.version < version {
+            return no("campaign_state");
+        }
+        if rules.version > version {
+            if self.status == Some(Status::Ended) {
+                return no("campaign_state");
+            }
+            if self.status.is_none() {
+                self.status = Some(Status::Live);
+                self.stock = stock.iter().map(|(sku, units)| (sku.clone(), (*units, 0))).collect();
+            }
+            self.end_bell = Some(rules.ends_at);
+            self.rules = Some(rules.clone());
+        }
+        Ok(("published", vec![self.status_row()]))
+    }
+
+    pub(super) fn set_status(&mut self, step: Step) -> Answer {
+        let to = match (step, self.status) {
+            (_, None) | (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
+            (Step::Pause, _) => Status::Paused,
+            (Step::Resume, _) => Status::Live,
+            (Step::End, _) => Status::Ended,
+        };
+        self.status = Some(to);
+        Ok(("status", vec![self.status_row()]))
+    }
+
+    pub(super) fn add_stock(&mut self, sku: &str, units: i64) -> Answer {
+        let Some(rules) = &self.rules else { return no("campaign_state") };
+        if !rules.items.contains_key(sku) {
+            return no("not_found");
+        }
+        if self.left(sku) + units < 0 {
+            return no("sold_out");
+        }
+        let (put_in, returned) = self.stock.entry(sku.to_owned()).or_default();
+        if units < 0 {
+            *returned -= units;
+        } else {
+            *put_in += units;
+        }
+        Ok(("stock", vec![self.stock_row(sku)]))
+    }
+}
+
+/// Seats.
+impl Book {
+    pub(super) fn seat(&mut self, order: Order, opener: bool, room: usize, now: i64) -> Vec<Row> {
+        let rules = self.rules.as_ref().unwrap();
+        let (pay_by, version) = (now + rules.payment_ttl, rules.version);
+        let at = self.orders.len();
+        self.orders.push(Order { room, opener, created_at: now, pay_by, version, ..order });
+        self.rooms[room].seats.push(at);
+        self.list(room, now);
+        vec![self.room_row(room), self.order_row(at)]
+    }
+
+    pub(super) fn bars(&self, order: &Order, opener: bool, sku: &str) -> Result<(), (&'static str, Vec<Row>)> {
+        let limits = &self.rules.as_ref().unwrap().limits;
+        let met = self.met_on(&order.device);
+        if !met.is_empty() && !met.contains(&order.user.as_str()) && count(met.len()) >= limits.users_per_device {
+            return no("device_limit_reached");
+        }
+        if order.quantity > limits.quantity_per_order {
+            return no("order_limit_reached");
+        }
+        self.allowance(&order.user, opener).map_err(|word| (word, Vec::new()))?;
+        if self.of(&order.user).filter(|order| order.waits()).count() >= usize::try_from(limits.unpaid_per_user).unwrap() {
+            return no("unpaid_limit_reached");
+        }
+        if self.left(sku) < order.quantity {
+            return no("sold_out");
+        }
+        Ok(())
+    }
+
+    pub(super) fn allowance(&self, user: &str, opener: bool) -> Result<(), &'static str> {
+        let limits = &self.rules.as_ref().unwrap().limits;
+        let most = if opener { limits.rooms_opened_per_user } else { limits.rooms_joined_per_user };
+        if count(self.of(user).filter(|order| order.lives()).count()) >= limits.orders_per_user {
+            return Err("order_limit_reached");
+        }
+        if count(self.of(user).filter(|order| order.lives() && order.opener == opener).count()) >= most {
+            return Err("room_limit_reached");
+        }
+        Ok(())
+    }
+
+    /// A room was touched: it is listed as long as somebody can join.
+    pub(super) fn list(&mut self, at: usize, now: i64) {
+        let listing = self.rules.as_ref().unwrap().list_rooms;
+        let room = &mut self.rooms[at];
+        room.listed = listing && room.state == RoomState::Open && room.seats.len() < room.size && now < room.expires_at;
+    }
+
+    /// A room forms when all is paid, and fails when nobody is left, or nobody is waited for after the deadline.
+    pub(super) fn settle(&mut self, at: usize, now: i64) {
+        let room = &mut self.rooms[at];
+        let paid = room.seats.iter().filter(|&&seat| self.orders[seat].owns()).count();
+        let outcome = if paid == room.size {
+            RoomState::Formed
+        } else if room.seats.is_empty() || (now >= room.expires_at && paid == room.seats.len()) {
+            RoomState::Failed
+        } else {
+            return self.list(at, now);
+        };
+        (room.state, room.closed_at, room.bell) = (outcome, now, false);
+        for &seat in &room.seats {
+            let order = &mut self.orders[seat];
+            if outcome == RoomState::Formed {
+                order.state = State::Confirmed;
+            } else {
+                (order.state, order.reason) = (State::RefundDue, "room_failed");
+                let due = order.paid() - order.refunds.iter().map(|(fen, _)| fen).sum::<i64>();
+                order.refund(due);
+            }
+        }
+        self.list(at, now);
+    }
+
+    pub(super) fn leave(&mut self, at: usize, reason: &'static str, now: i64) {
+        let order = &mut self.orders[at];
+        (order.state, order.reason) = (State::Released, reason);
+        let room = &mut self.rooms[order.room];
+        room.seats.retain(|&seat| seat != at);
+        if room.leader == Some(at) {
+            let paid = room.seats.iter().find(|&&seat| self.orders[seat].owns());
+            room.leader = paid.or(room.seats.first()).copied();
+        }
+        self.settle(self.orders[at].room, now);
+    }
+
+    pub(super) fn give_up(&mut self, at: usize, reason: &'static str, now: i64) {
+        let order = &mut self.orders[at];
+        if order.asked {
+            (order.state, order.reason, order.close_by) = (State::Closing, reason, now + CLOSING_PATIENCE);
+        } else {
+            self.leave(at, reason, now);
+        }
+    }
+}
+
+/// Orders.
+impl Book {
+    pub(super) fn payment_asked(&mut self, id: &str, user: &str, now: i64) -> Answer {
+        let Some(at) = self.order(id).filter(|&at| self.orders[at].user == user) else { return no("not_found") };
+        let order = &mut self.orders[at];
+        match order.state {
+            State::Held if now < order.pay_by => order.asked = true,
+            State::Held => return no("order_expired"),
+            State::Closing | State::Released if order.reason != "cancelled" => return no("order_expired"),
+            _ => return no("order_not_payable"),
+        }
+        Ok(("payment_asked", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn cancel(&mut self, id: &str, user: &str, now: i64) -> Answer {
+        let Some(at) = self.order(id).filter(|&at| self.orders[at].user == user) else { return no("not_found") };
+        match self.orders[at].state {
+            State::Held => self.give_up(at, "cancelled", now),
+            State::Closing | State::Released => {}
+            _ => return no("order_not_cancellable"),
+        }
+        Ok(("cancelled", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn closed(&mut self, id: &str, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        if self.orders[at].state == State::Closing {
+            self.leave(at, self.orders[at].reason, now);
+        }
+        Ok(("closed", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn pay(&mut self, id: &str, transaction: &str, fen: i64, paid_at: i64, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        let (room, price) = (self.orders[at].room, self.rooms[self.orders[at].room].price);
+        if self.orders[at].money.iter().any(|(known, _, _)| known == transaction) {
+            return Ok(("paid", vec![self.order_row(at)]));
+        }
+        let right = fen == price * self.orders[at].quantity;
+        let late = right && self.orders[at].state == State::Released;
+        let again = late && self.place_for(at, now);
+        let buys = again || (right && self.orders[at].waits());
+        let order = &mut self.orders[at];
+        order.money.push((transaction.to_owned(), fen, buys));
+        if buys {
+            (order.state, order.reason, order.paid_at) = (State::Paid, "", paid_at);
+            if again {
+                self.rooms[room].seats.push(at);
+            }
+            self.settle(room, now);
+        } else {
+            if late {
+                (order.state, order.reason, order.paid_at) = (State::RefundDue, "late_payment", paid_at);
+            }
+            order.refund(fen);
+        }
+        Ok(("paid", vec![self.order_row(at)]))
+    }
+
+    /// Whether an order that was given up may have a seat again.
+    pub(super) fn place_for(&self, at: usize, now: i64) -> bool {
+        let order = &self.orders[at];
+        let room = &self.rooms[order.room];
+        room.state == RoomState::Open
+            && now < room.expires_at
+            && room.seats.len() < room.size
+            && room.seats.iter().all(|&seat| self.orders[seat].user != order.user)
+            && self.left(&room.sku) >= order.quantity
+            && self.allowance(&order.user, order.opener).is_ok()
+    }
+
+    pub(super) fn refunded(&mut self, id: &str, number: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        let order = &mut self.orders[at];
+        let Some(refund) = usize::try_from(number - 1).ok().and_then(|place| order.refunds.get_mut(place)) else {
+            return no("not_found");
+        };
+        let first = !std::mem::replace(&mut refund.1, true);
+        if first && order.state == State::RefundDue && order.back() >= order.paid() {
+            order.state = State::Refunded;
+        }
+        Ok(("refunded", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn ring(&mut self, timer: &str, now: i64) {
+        let (kind, id) = timer.split_once(':').unwrap();
+        match kind {
+            "campaign" => (self.end_bell, self.status) = (None, Some(Status::Ended)),
+            "room" => {
+                let at = self.rooms.iter().position(|room| room.id == id).unwrap();
+                self.rooms[at].bell = false;
+                self.settle(at, now);
+            }
+            "hold" => self.give_up(self.order(id).unwrap(), "hold_expired", now),
+            "close" => self.leave(self.order(id).unwrap(), "close_unanswered", now),
+            "key" => drop(self.keys.remove(id)),
+            _ => panic!("a timer nobody knows: {timer}"),
+        }
+    }
+}
