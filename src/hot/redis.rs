@@ -225,6 +225,7 @@ impl Redis {
         match self.command::<String>("BGREWRITEAOF", &[]).await {
             Ok(_started) => {}
             // One that is under way began after the start, too.
+            Err(CallError::Failed(why)) if why.contains("in progress") => {}
             Err(CallError::Failed(why)) => tracing::warn!(why, "the append-only file is not written anew"),
             Err(error) => return Err(error),
         }

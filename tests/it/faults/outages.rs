@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::losses::hold_sql;
-use crate::support::{TestApp, served, within};
+use crate::support::{served, within};
 
 served! {
     async fn a_frozen_redis_leaves_the_outcome_open_and_a_repeat_tells_it(app: &mut TestApp) {

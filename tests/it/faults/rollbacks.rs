@@ -6,7 +6,7 @@ use liebian::store::{Store, execute, fetch_all};
 
 use super::ledger::{epochs, missing, settle};
 use super::load::Fair;
-use crate::support::{TestApp, hot_key, served, within};
+use crate::support::{hot_key, served, within};
 
 /// Runs a statement on each table that the log moves.
 macro_rules! on_every_table {
