@@ -16,6 +16,7 @@ use crate::hot::{Place, Read, Trouble};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::projector::cursor::Cursor;
+use crate::store::{fetch_all, fetch_one};
 
 /// Definitions kept in memory; then all are forgotten and read again as needed.
 const KEPT: usize = 4_096;
@@ -164,6 +165,32 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
     let user = row(found.next())?;
     let Some(record) = app.definitions.get(app, campaign, status.version).await? else { return Ok(None) };
     Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), user }))
+}
+
+/// A published campaign as SQL has it: for lists, while its hot state is being brought back.
+///
+/// # Errors
+/// When SQL does not answer.
+pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
+    const STOCK: &str = "SELECT sku, put_in, left_units, held, sold, returned FROM stock WHERE campaign_id = $1";
+    const ROOMS: &str = "SELECT CAST(COALESCE(SUM(CASE state WHEN 'open' THEN 1 ELSE 0 END), 0) AS BIGINT), \
+                         CAST(COALESCE(SUM(CASE state WHEN 'formed' THEN 1 ELSE 0 END), 0) AS BIGINT) FROM rooms WHERE campaign_id = $1";
+    let stock = fetch_all!(&app.store, (String, i64, i64, i64, i64, i64), STOCK, record.id)?;
+    let (rooms_open, rooms_formed) = fetch_one!(&app.store, (i64, i64), ROOMS, record.id)?;
+    let status = match record.state {
+        RecordState::Paused => Status::Paused,
+        RecordState::Ended | RecordState::Archived => Status::Ended,
+        RecordState::Draft | RecordState::Scheduled | RecordState::Live => Status::Live,
+    };
+    let row = |(sku, put_in, left, held, sold, returned)| (sku, StockRow { put_in, left, held, sold, returned });
+    Ok(Live {
+        status: StatusRow { status, version: record.version, rooms_open, rooms_formed, rooms_failed: 0 },
+        stock: stock.into_iter().map(row).collect(),
+        place: Place { epoch: 0, seq: 0 },
+        now: app.clock.now(),
+        user: None,
+        record: Arc::new(record),
+    })
 }
 
 /// A row that was read, unpacked.

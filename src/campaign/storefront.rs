@@ -26,7 +26,13 @@ pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
     let List { items, next_cursor } = page.list(rows, |record: &Record| (record.created_at.get(), record.id.to_string()));
     let mut views = Vec::with_capacity(items.len());
     for record in items {
-        views.extend(live::read(&app, record.id, None).await?.and_then(|live| live.view(None)));
+        let live = match live::read(&app, record.id, None).await {
+            Ok(live) => live,
+            // One campaign that is being brought back must not hide the others, nor itself.
+            Err(problem) if problem.code() == Code::Recovering => Some(live::stored(&app, record).await?),
+            Err(problem) => return Err(problem),
+        };
+        views.extend(live.and_then(|live| live.view(None)));
     }
     Ok(HttpResponse::Ok().json(List { items: views, next_cursor }))
 }

@@ -18,6 +18,8 @@ use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 const LONGEST_PAUSE: i64 = 3600;
 /// While one try is under way nobody starts another for this long, in seconds.
 const LEASE: i64 = 30;
+/// Whoever was told of a payment acts on it at once; the worker looks for those left lying after so long, in seconds.
+const FIRST_TRY: i64 = 2;
 /// Rows of one kind of work looked at in one round.
 const ROUND: i64 = 64;
 
@@ -90,9 +92,10 @@ impl Cashier {
     /// Those of the database; then the provider must tell it again.
     pub async fn receive(&self, provider: &str, payment: &Payment) -> Result<Received, StoreError> {
         const KEEP: &str = "INSERT INTO payments (transaction_id, provider, order_id, campaign_id, amount_fen, paid_at, received_at, state, \
-                            attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $7) ON CONFLICT (transaction_id) DO NOTHING";
+                            attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8) ON CONFLICT (transaction_id) DO NOTHING";
         let campaign = payment.order_id.parse::<OrderId>().ok().map(|order| order.campaign());
         let now = self.clock.now();
+        let next_attempt = now.plus_seconds(FIRST_TRY);
         execute!(
             &self.store,
             KEEP,
@@ -102,7 +105,8 @@ impl Cashier {
             campaign,
             payment.amount_fen,
             payment.paid_at,
-            now
+            now,
+            next_attempt
         )?;
         match self.settle(provider, payment).await {
             Ok(place) => Ok(Received::Settled(place)),

@@ -213,12 +213,8 @@ pub async fn sandbox_pay(
     if order.asked == 0 {
         place = ask_first(&app, id.0, session.user_id).await?;
     }
-    if order.state == State::Held {
-        // Whoever asked may not have come so far yet, or never: a repeat makes nothing anew.
-        app.cashier.provider.request(id.0, Fen::new(order.amount)).await.map_err(|error| provider_trouble(&error))?;
-    }
     if !fail {
-        place = take_payment(&app, sandbox, id.0, session.user_id, (notify, delay)).await?.or(place);
+        place = take_payment(&app, sandbox, (id.0, &order), session.user_id, (notify, delay)).await?.or(place);
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
     Ok(Decided::answer(id.0.campaign(), place, &order.view(id.0)))
@@ -239,21 +235,22 @@ async fn ask_first(app: &App, id: OrderId, user: UserId) -> Result<Option<Place>
 async fn take_payment(
     app: &App,
     sandbox: &Sandbox,
-    id: OrderId,
+    (id, order): (OrderId, &OrderRow),
     user: UserId,
     (notify, delay): (Notify, i64),
 ) -> Result<Option<Place>, Problem> {
-    let Some(payment) = sandbox.pay(id).await? else {
+    let Some(payment) = sandbox.pay(id, Fen::new(order.amount)).await? else {
         // The order knows why.
         ask(app, id, user, None).await?;
         return Err(Problem::new(Code::OrderNotPayable).detail("The payment is closed"));
     };
     let notification = sandbox.notification(&payment);
+    let now = async || deliver(app, &notification).await?.ok_or_else(|| Problem::new(Code::OutcomeUnknown)).map(Some);
     match notify {
-        Notify::Once => deliver(app, &notification).await,
+        Notify::Once => now().await,
         Notify::Twice => {
-            deliver(app, &notification).await?;
-            deliver(app, &notification).await
+            now().await?;
+            now().await
         }
         Notify::Late => {
             sandbox.notify_later(&payment, delay).await?;

@@ -90,15 +90,17 @@ impl Sandbox {
         execute!(&self.store, OPEN, order, amount, state, self.clock.now()).map(|_made| ())
     }
 
-    /// The payer pays. `None` when the payment was closed or never made ready; a repeat finds it paid.
+    /// The payer pays, also when the request for it has not arrived yet. `None` when the payment was closed; a repeat finds it paid.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn pay(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
-        const PAY: &str =
-            "UPDATE sandbox_trades SET state = 'paid', transaction_id = $1, paid_at = $2 WHERE order_id = $3 AND state = 'open'";
+    pub async fn pay(&self, order: OrderId, amount: Fen) -> Result<Option<Payment>, StoreError> {
+        const PAY: &str = "INSERT INTO sandbox_trades (order_id, amount_fen, state, transaction_id, paid_at, created_at) \
+                           VALUES ($1, $2, 'paid', $3, $4, $4) ON CONFLICT (order_id) DO UPDATE \
+                           SET state = 'paid', transaction_id = excluded.transaction_id, paid_at = excluded.paid_at \
+                           WHERE sandbox_trades.state = 'open'";
         let transaction = format!("sbx_{}", random_base62(24));
-        execute!(&self.store, PAY, transaction, self.clock.now(), order)?;
+        execute!(&self.store, PAY, order, amount, transaction, self.clock.now())?;
         Ok(self.trade(order).await?.and_then(|trade| trade.payment(order)))
     }
 
