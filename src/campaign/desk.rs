@@ -119,7 +119,10 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
     let (now, target) = (app.clock.now(), record.id.to_string());
     let mut tx = app.store.begin().await?;
     if !records::publish(&mut tx, record, now).await? {
-        return Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile"));
+        tx.rollback().await?;
+        // Whoever published it in the same moment did what was asked.
+        let published = existing(app, record.id).await?.state != RecordState::Draft;
+        return if published { Ok(()) } else { Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile")) };
     }
     audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before: None, after: to_json(record) }, now).await?;
     Ok(tx.commit().await?)
@@ -217,7 +220,9 @@ fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
 #[get("/operator/v1/campaigns/{id}/report")]
 pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
-    const ORDERS: &str = "SELECT state, COUNT(*) FROM orders WHERE campaign_id = $1 GROUP BY state";
+    // The states shoppers see.
+    const ORDERS: &str = "SELECT CASE WHEN state IN ('held', 'closing') THEN 'awaiting_payment' ELSE state END, COUNT(*) FROM orders \
+                          WHERE campaign_id = $1 GROUP BY 1";
     const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \
                          CAST(COALESCE(SUM(refunded_fen), 0) AS BIGINT) FROM orders WHERE campaign_id = $1";
     const VISITS: &str = "SELECT CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares WHERE campaign_id = $1";

@@ -211,7 +211,10 @@ pub async fn sandbox_pay(
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
     let mut place = None;
     if order.asked == 0 {
-        place = Some(ask(&app, id.0, session.user_id, None).await?.0.place);
+        place = ask_first(&app, id.0, session.user_id).await?;
+    }
+    if order.state == State::Held {
+        // Whoever asked may not have come so far yet, or never: a repeat makes nothing anew.
         app.cashier.provider.request(id.0, Fen::new(order.amount)).await.map_err(|error| provider_trouble(&error))?;
     }
     if !fail {
@@ -219,6 +222,18 @@ pub async fn sandbox_pay(
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
     Ok(Decided::answer(id.0.campaign(), place, &order.view(id.0)))
+}
+
+/// Asks for the payment. Whoever pays the same order at the same moment may have asked, and even paid, before: that is no refusal.
+async fn ask_first(app: &App, id: OrderId, user: UserId) -> Result<Option<Place>, Problem> {
+    match ask(app, id, user, None).await {
+        Ok((decided, _)) => Ok(Some(decided.place)),
+        Err(problem) if problem.code() == Code::OrderNotPayable => {
+            let asked = own(app, id, user).await?.is_some_and(|order| order.asked == 1);
+            if asked { Ok(None) } else { Err(problem) }
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn take_payment(

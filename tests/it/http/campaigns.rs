@@ -117,9 +117,9 @@ served! {
 
     async fn a_live_campaign_changes_in_harmless_fields_only_and_at_once(app: &mut TestApp) {
         let id = app.publish(&json!({"ends_at": from_now(7200)})).await;
-        let path = format!("/operator/v1/campaigns/{id}");
+        let address = format!("/operator/v1/campaigns/{id}");
         let (ada, _) = app.opened(&id).await;
-        let patch = |body: Value| app.patch(&path).admin().json(body);
+        let patch = |change: Value| app.patch(&address).admin().json(change);
         for (body, field) in [
             (json!({"limits": {"orders_per_user": 9}}), "limits"), (json!({"surface": "mini_program"}), "surface"),
             (json!({"payment_ttl_seconds": 60}), "payment_ttl_seconds"), (json!({"ends_at": from_now(3600)}), "ends_at"),
@@ -204,7 +204,7 @@ served! {
             app.open(&ada, unknown).await.refused(404, "not_found");
             app.get(&format!("/operator/v1/campaigns/{unknown}")).admin().await.refused(404, "not_found");
         }
-        for room in ["room_00000000aaaaaaaaaaaaaaaa", &format!("room_{}aaaaaaaaaaaaaaaa", &id[4..]), "nonsense"] {
+        for room in ["room_00000000aaaaaaaaaaaaaaaa", &format!("room_{}aaaaaaaaaaaaaaaa", id.split_at(4).1), "nonsense"] {
             app.get(&format!("/v1/rooms/{room}")).await.refused(404, "not_found");
             app.join(&ada, room).await.refused(404, "not_found");
         }

@@ -26,7 +26,7 @@ served! {
             ("{\"signals\": {\"a\": 1}, \"colour\": 1}", "colour"), ("{\"signals\": {\"a\": \"\\u0000\"}}", "signals.a")] {
             assert_eq!(app.post("/v1/devices").raw(body).await.refused(422, "invalid_request").fields(), [field], "{body}");
         }
-        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let deep = format!("{{\"signals\": {{\"a\": {}1{}}}}}", "[".repeat(5000), "]".repeat(5000));
         app.post("/v1/devices").raw(deep).await.refused(400, "malformed_request");
         app.get("/v1/campaigns?cursor=%21").await.refused(400, "malformed_request");
         assert_eq!(app.get("/v1/campaigns?limit=many").await.refused(422, "invalid_request").fields(), ["limit"]);
@@ -87,7 +87,7 @@ served! {
         app.wait_until_projected().await;
         let mut redis = app.redis_connection().await;
         let (key, room) = (hot_key(&campaign, "rooms"), seat.room.clone());
-        let field = &room[room.len() - 16..];
+        let field = room.split_at(room.len() - 16).1;
         let row: Vec<u8> = redis::cmd("HGET").arg(&key).arg(field).query_async(&mut redis).await.unwrap();
         let () = redis::cmd("HSET").arg(&key).arg(field).arg("nonsense").query_async(&mut redis).await.unwrap();
         let broken = app.get(&format!("/v1/rooms/{room}")).await.refused(500, "internal");

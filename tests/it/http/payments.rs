@@ -136,8 +136,10 @@ served! {
             notify(app, transaction, order, 700, SECRET).await.expect(204);
         }
         assert_eq!(refunds(app, 3).await.len(), 3);
-        let list = app.get("/operator/v1/refunds?state=done").admin().await.expect(200).json;
-        let reasons: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|refund| &refund["reason"]).collect();
+        let done = async || app.get("/operator/v1/refunds?state=done").admin().await.expect(200).json["items"].as_array().unwrap().clone();
+        within(10, "the list says so", async || done().await.len() == 3).await;
+        let list = done().await;
+        let reasons: Vec<&Value> = list.iter().map(|refund| &refund["reason"]).collect();
         assert_eq!(reasons, ["unknown_order"; 3]);
     }
 

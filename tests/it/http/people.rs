@@ -20,10 +20,10 @@ served! {
         open().await.refused(401, "unauthenticated");
         open().header("X-Device-Token", &ada.device).await.refused(401, "unauthenticated");
         open().session(&ada.session).await.refused(401, "device_required");
-        for wrong in ["", "nonsense", &ada.device[..ada.device.len() - 1], &ada.session] {
+        for wrong in ["", "nonsense", ada.device.split_at(ada.device.len() - 1).0, &ada.session] {
             open().session(&ada.session).header("X-Device-Token", wrong).await.refused(401, "device_invalid");
         }
-        for wrong in ["", "nonsense", &ada.session[1..], &ada.device, ADMIN_KEY] {
+        for wrong in ["", "nonsense", ada.session.split_at(1).1, &ada.device, ADMIN_KEY] {
             open().session(wrong).header("X-Device-Token", &ada.device).await.refused(401, "unauthenticated");
         }
         open().header("Authorization", &ada.session).header("X-Device-Token", &ada.device).await.refused(401, "unauthenticated");

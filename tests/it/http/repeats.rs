@@ -15,6 +15,9 @@ fn same(first: &Answer, again: &Answer) {
     assert_eq!(again.header("liebian-seq"), first.header("liebian-seq"));
 }
 
+/// A request that can be made again.
+type Post<'a> = Box<dyn Fn() -> Request + 'a>;
+
 /// Without what belongs to one request only.
 fn decided(mut answer: Answer) -> Answer {
     if let Some(members) = answer.json.as_object_mut() {
@@ -126,7 +129,7 @@ served! {
         let payment = json!({"reference": "till-1", "amount_fen": 4950, "paid_at": "2026-11-22T00:00:00Z"});
         let paid = || app.post(&format!("/operator/v1/orders/{}/paid", third.order)).admin().json(payment.clone()).key("k");
         app.ask_payment(&bob, &second.order).await.expect(200);
-        let posts: Vec<(&str, Box<dyn Fn() -> Request>)> = vec![
+        let posts: Vec<(&str, Post)> = vec![
             ("join", Box::new(|| app.join(&eve, &seat.room).key("k"))),
             ("payment", Box::new(|| app.ask_payment(&ada, &seat.order).key("k"))),
             ("sandbox pay", Box::new(|| app.pay(&ada, &seat.order).key("k"))),

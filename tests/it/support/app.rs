@@ -72,11 +72,6 @@ impl TestApp {
         &self.db.store
     }
 
-    /// The database's address.
-    pub fn database_url(&self) -> &str {
-        &self.db.url
-    }
-
     /// Kills the server as a crash would.
     pub fn kill(&self) {
         if let Some(mut child) = self.running().take() {
@@ -214,6 +209,7 @@ impl TestApp {
 }
 
 impl Drop for TestApp {
+    #[expect(clippy::print_stderr, reason = "a failed test is the one place to say it")]
     fn drop(&mut self) {
         // The test failed: what the server said may tell why.
         if std::thread::panicking() {
@@ -255,34 +251,36 @@ fn free_port() -> u16 {
 /// Runs each test against a server of its own on either database: `served! { async fn the_rule(app: &mut TestApp) { … } }` makes
 /// `the_rule::sqlite` and `the_rule::postgres`; `(app: &mut TestApp, setup)` starts it with another [`Setup`].
 macro_rules! served {
+    (@import) => {};
+    (@import $setup:expr) => {
+        use super::*;
+    };
+    (@setup) => {
+        $crate::support::Setup::default()
+    };
+    (@setup $setup:expr) => {
+        $setup
+    };
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: &mut TestApp $(, $setup:expr)?) $body:block)*) => {
         $(
+            async fn $name($app: &mut $crate::support::TestApp) $body
+
             mod $name {
-                #[allow(unused_imports, reason = "what a test needs of its file differs")]
-                use super::*;
-
-                async fn check($app: &mut $crate::support::TestApp) $body
-
-                #[allow(unreachable_code, unused_mut, unused_assignments, reason = "the setup is optional")]
-                fn setup() -> $crate::support::Setup {
-                    let mut setup = $crate::support::Setup::default();
-                    $(setup = $setup;)?
-                    setup
-                }
+                $crate::support::served!(@import $($setup)?);
 
                 $(#[$meta])*
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn sqlite() {
-                    let mut app = $crate::support::TestApp::start($crate::support::Db::sqlite().await, setup()).await;
-                    check(&mut app).await;
+                    let mut app = $crate::support::TestApp::start($crate::support::Db::sqlite().await, $crate::support::served!(@setup $($setup)?)).await;
+                    super::$name(&mut app).await;
                     app.finish().await;
                 }
 
                 $(#[$meta])*
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn postgres() {
-                    let mut app = $crate::support::TestApp::start($crate::support::Db::postgres().await, setup()).await;
-                    check(&mut app).await;
+                    let mut app = $crate::support::TestApp::start($crate::support::Db::postgres().await, $crate::support::served!(@setup $($setup)?)).await;
+                    super::$name(&mut app).await;
                     app.finish().await;
                 }
             }
