@@ -158,7 +158,10 @@ impl Projector {
             Claimed::Empty => None,
             Claimed::Holds { seq, hash, unfinished } => Some((seq, hash, unfinished)),
         };
-        self.engine.redis().renew_log().await?;
+        // A campaign that has just been made has nothing that could come back.
+        if cursor.epoch > 1 {
+            self.engine.redis().renew_log().await?;
+        }
         let Some(mended) = self.compare(campaign, program, &mut cursor, held, mode).await? else {
             let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
             return Ok(frozen.map(|_cursor| Outcome::Frozen));
