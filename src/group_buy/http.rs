@@ -130,7 +130,9 @@ async fn seated(app: &App, campaign: CampaignId, user: UserId, decided: Decided)
     let at = answer::Decided { campaign, place: decided.place, replayed: decided.replayed };
     match decided.decision {
         Ok(seat) => {
-            let room = view(app, seat.room_id, &seat.room, Some(user)).await?;
+            // The seat is taken: that SQL does not tell a name now must not make it look refused.
+            let names = names(app, std::iter::once(&seat.room)).await.unwrap_or_default();
+            let room = view_with(seat.room_id, &seat.room, Some(user), &names);
             let status = if seat.fresh { StatusCode::CREATED } else { StatusCode::OK };
             Ok(at.json(status, &SeatView { room, order: seat.order.view(seat.order_id) }))
         }

@@ -236,7 +236,7 @@ impl Engine {
         match snapshot(epoch, reply) {
             Some(Ok(snapshot)) => Ok(snapshot),
             Some(Err(reason)) => {
-                ends.shared.close(epoch, reason);
+                ends.shared.close(epoch, News::Fenced(campaign, reason));
                 Err(Trouble::Recovering)
             }
             None => Err(Trouble::Defect("a read's reply cannot be read".into())),

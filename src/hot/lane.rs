@@ -141,6 +141,8 @@ pub enum News {
     Committed(CampaignId),
     /// The fence refused, or the log contradicts itself: recovery is due.
     Fenced(CampaignId, String),
+    /// A call failed half way, or answered nonsense: rows in Redis may not be what the log says, so recovery must not trust them.
+    Broken(CampaignId, String),
 }
 
 /// What lane and engine share.
@@ -158,9 +160,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The fence refused a call of `epoch`, or something is broken: closes the lane and asks for recovery. A call that comes back after
-    /// recovery has opened another epoch says nothing about that one.
-    pub fn close(&self, epoch: i64, reason: String) {
+    /// The fence refused a call of `epoch`, or something is broken: closes the lane and asks for recovery by `news`. A call that comes back
+    /// after recovery has opened another epoch says nothing about that one.
+    pub fn close(&self, epoch: i64, news: News) {
         let closed = self.gate.send_if_modified(|gate| {
             let open = *gate == Gate::Open(epoch);
             if open {
@@ -170,7 +172,7 @@ impl Shared {
         });
         if closed {
             // The keeper may be gone at shutdown.
-            let _gone = self.news.send(News::Fenced(self.campaign, reason));
+            let _gone = self.news.send(news);
         }
     }
 }
@@ -259,7 +261,7 @@ impl Lane {
             Ok(value) => Decided::read(value),
             Err(error) => {
                 if matches!(error, CallError::Failed(_)) {
-                    self.shared.close(epoch, error.to_string());
+                    self.shared.close(epoch, News::Broken(self.shared.campaign, error.to_string()));
                 }
                 tracing::warn!(campaign = %self.shared.campaign, %error, "batch without answer");
                 let trouble = if matches!(error, CallError::Failed(_)) { Trouble::OutcomeUnknown } else { error.trouble() };
@@ -276,12 +278,12 @@ impl Lane {
             }
             Some(Decided::Fenced(reason)) => {
                 refuse(ops, &Trouble::Recovering);
-                self.shared.close(epoch, reason);
+                self.shared.close(epoch, News::Fenced(self.shared.campaign, reason));
                 None
             }
             None => {
                 refuse(ops, &Trouble::OutcomeUnknown);
-                self.shared.close(epoch, "a reply that cannot be read".into());
+                self.shared.close(epoch, News::Broken(self.shared.campaign, "a reply that cannot be read".into()));
                 None
             }
         }

@@ -29,7 +29,7 @@ struct Keeper {
     cursors: BTreeMap<CampaignId, Cursor>,
     dirty: BTreeSet<CampaignId>,
     recovering: BTreeSet<CampaignId>,
-    recoveries: JoinSet<(CampaignId, Result<Outcome, Halt>)>,
+    recoveries: JoinSet<(CampaignId, Mode, Result<Outcome, Halt>)>,
 }
 
 /// Runs until `stop` says so; then projects what is left, for as long as that succeeds.
@@ -45,8 +45,8 @@ pub async fn run(projector: Arc<Projector>, mut news: mpsc::UnboundedReceiver<Ne
             biased;
             _ = stop.changed() => break,
             Some(done) = keeper.recoveries.join_next() => {
-                if let Ok((campaign, outcome)) = done {
-                    keeper.recovered(campaign, outcome);
+                if let Ok((campaign, mode, outcome)) = done {
+                    keeper.recovered(campaign, mode, outcome);
                 }
             }
             Some(one) = news.recv() => {
@@ -73,26 +73,27 @@ impl Keeper {
             News::Committed(campaign) => {
                 self.dirty.insert(campaign);
             }
-            News::Fenced(campaign, reason) => self.recover(campaign, reason),
+            News::Fenced(campaign, reason) => self.recover(campaign, Mode::Careful, reason),
+            News::Broken(campaign, reason) => self.recover(campaign, Mode::Distrust, reason),
         }
     }
 
-    fn recover(&mut self, campaign: CampaignId, reason: String) {
+    fn recover(&mut self, campaign: CampaignId, mode: Mode, reason: String) {
         if !self.recovering.insert(campaign) {
             return;
         }
         self.cursors.remove(&campaign);
         let projector = Arc::clone(&self.projector);
         self.recoveries.spawn(async move {
-            let outcome = projector.recover(campaign, Mode::Careful, &reason).await;
+            let outcome = projector.recover(campaign, mode, &reason).await;
             if outcome.is_err() {
                 tokio::time::sleep(TRY_AGAIN).await;
             }
-            (campaign, outcome)
+            (campaign, mode, outcome)
         });
     }
 
-    fn recovered(&mut self, campaign: CampaignId, outcome: Result<Outcome, Halt>) {
+    fn recovered(&mut self, campaign: CampaignId, mode: Mode, outcome: Result<Outcome, Halt>) {
         self.recovering.remove(&campaign);
         match outcome {
             Ok(Outcome::Serving(report)) => {
@@ -108,7 +109,7 @@ impl Keeper {
             Ok(Outcome::Gone) => {}
             Err(error) => {
                 tracing::warn!(%campaign, %error, "recovery will be tried again");
-                self.recover(campaign, "tried again".into());
+                self.recover(campaign, mode, "tried again".into());
             }
         }
     }
@@ -121,7 +122,7 @@ impl Keeper {
             Ok(rows) => {
                 for (campaign,) in rows {
                     if self.projector.engine.gate(campaign) == Gate::Closed {
-                        self.recover(campaign, "first seen".into());
+                        self.recover(campaign, Mode::Careful, "first seen".into());
                     }
                 }
             }

@@ -32,6 +32,8 @@ const WAIT: Duration = Duration::from_millis(300);
 pub enum Mode {
     /// As far as is safe without asking.
     Careful,
+    /// The same, but rows in Redis may be half written: its log is drained, its rows are made anew from SQL.
+    Distrust,
     /// An operator asked: state is rebuilt from SQL, also a frozen campaign's.
     Rebuild,
 }
@@ -87,7 +89,7 @@ impl Projector {
             self.engine.open(campaign, program);
             match cursor.state.as_str() {
                 "archived" => return Ok(Outcome::Gone),
-                "frozen" if mode == Mode::Careful => return Ok(Outcome::Frozen),
+                "frozen" if mode != Mode::Rebuild => return Ok(Outcome::Frozen),
                 "serving" if mode == Mode::Careful => {
                     // Should it have moved since it was read, the turn below fails and it is looked at again.
                     if let Some(place) = self.goes_on(campaign, program, &cursor).await? {
@@ -190,7 +192,7 @@ impl Projector {
                     let lost = self.lost_since(campaign, cursor).await?.unwrap_or_default();
                     return Ok(Some(Some(Mended { how: "drained", lost: Some(lost) })));
                 }
-                Drained::Cut if mode == Mode::Careful => return Ok(None),
+                Drained::Cut if mode != Mode::Rebuild => return Ok(None),
                 Drained::Behind if trusted && self.sql_has(campaign, seq, &hash).await? => {
                     let lost = self.lost_since(campaign, cursor).await?;
                     let written = self.refold(campaign, program, cursor, seq).await?;
@@ -216,6 +218,10 @@ impl Projector {
         loop {
             if cursor.seq == seq {
                 return Ok(if cursor.hash == hash { Drained::Agrees } else { Drained::Fork });
+            }
+            if cursor.seq > seq {
+                // A call broke off after its entry was written: the log knows more than the rows.
+                return Ok(Drained::Behind);
             }
             match self.project(campaign, cursor).await {
                 Ok(0) => return Ok(Drained::Cut),

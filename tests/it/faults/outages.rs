@@ -16,18 +16,18 @@ served! {
             answer.refused(503, "outcome_unknown");
         }
         app.redis.cont();
-        let mut joined = None;
+        let mut answered = None;
         within(10, "the repeat is answered", async || {
             let answer = app.join(&joiner, &seat.room).await;
             let done = answer.status != 503;
-            joined = done.then_some(answer);
+            answered = done.then_some(answer);
             done
         })
         .await;
-        let joined = joined.expect("answer").seat();
-        assert_eq!(joined, app.join(&joiner, &seat.room).await.expect(200).seat());
-        let opened = app.open(&opener, &campaign).key("frozen").await.seat();
-        assert_eq!(opened, app.open(&opener, &campaign).key("frozen").await.seat());
+        let second_seat = answered.expect("answer").seat();
+        assert_eq!(second_seat, app.join(&joiner, &seat.room).await.expect(200).seat());
+        let own_room = app.open(&opener, &campaign).key("frozen").await.seat();
+        assert_eq!(own_room, app.open(&opener, &campaign).key("frozen").await.seat());
         app.wait_until_projected().await;
         assert_eq!(app.room(&seat.room).await["seats_taken"], 2);
         assert_eq!(app.stock(&campaign).await, (97, 3, 0), "three seats, none twice");
@@ -60,5 +60,31 @@ served! {
         app.ask_payment(&payer, &seat.order).await.expect(200);
         app.pay(&payer, &seat.order).await.expect(200);
         app.open(&late, &campaign).await.expect(201);
+    }
+
+    /// Redis refuses a command in the middle of a batch's writes, after its log entry: the rows are half written, the entry is whole.
+    async fn a_batch_that_breaks_off_after_its_entry_is_finished_from_the_log(app: &mut TestApp) {
+        let campaign = app.publish(&serde_json::json!({})).await;
+        let opener = app.shopper("Opener").await;
+        let mut redis = app.redis_connection().await;
+        let acl = async |redis: &mut redis::aio::MultiplexedConnection, rule: &str| {
+            redis::cmd("ACL").arg("SETUSER").arg("default").arg(rule).query_async::<()>(redis).await.expect("ACL");
+        };
+        acl(&mut redis, "-zadd").await;
+        app.open(&opener, &campaign).key("half").try_send().await.expect("answer").refused(503, "outcome_unknown");
+        acl(&mut redis, "+zadd").await;
+        let mut answered = None;
+        within(20, "the campaign serves again", async || {
+            let answer = app.open(&opener, &campaign).key("half").await;
+            let done = answer.status != 503;
+            answered = done.then_some(answer);
+            done
+        })
+        .await;
+        answered.expect("answer").expect(201);
+        app.wait_until_projected().await;
+        assert_eq!(app.stock(&campaign).await, (99, 1, 0), "one seat");
+        let report = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200);
+        assert_eq!(report.json["ok"], true, "{}", report.json);
     }
 }
