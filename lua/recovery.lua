@@ -4,7 +4,7 @@
 --- ARGV[1]  step: claim | wipe | write | serve
 --- ARGV[2]  the epoch that is to be served when recovery is done
 --- ARGV[3…] write: table, field, value or "" of each change, as they are · serve: packed { seq, hash, now }
---- Reply    claim: { "claimed", seq or -1 when there is nothing, hash, 1 if an earlier recovery did not end }  others: { "done" } 
+--- Reply    claim: { "claimed", seq or -1 when there is nothing, hash, 1 if an earlier recovery did not end }  others: { "done" }
 ---          |  { "lost", epoch } one that is ahead
 
 local step, claim = ARGV[1], tonumber(ARGV[2])

@@ -134,10 +134,20 @@ impl App {
             sandbox,
             config,
         };
+        app.tell_weaknesses().await;
         app.read_clock().await?;
         app.make_first_key().await?;
         app.revocations.refresh(&app.store, app.clock.now()).await?;
         Ok(Data::from(Arc::new(app)))
+    }
+
+    /// Says loudly where Redis promises less than the engine does.
+    async fn tell_weaknesses(&self) {
+        match self.engine.redis().weaknesses().await {
+            Ok(weak) if weak.is_empty() => {}
+            Ok(weak) => tracing::error!(weak = weak.join(", "), "Redis is set up weaker than promised: answered ops may be lost"),
+            Err(why) => tracing::warn!(%why, "Redis does not say how it is set up"),
+        }
     }
 
     /// A repeat finds the key by its hash. One that was revoked stays revoked.
@@ -157,6 +167,8 @@ impl App {
         let redis = match self.engine.redis().weaknesses().await {
             Ok(weak) if weak.is_empty() || self.config.accept_weak_redis => Ok(()),
             Ok(weak) => Err(format!("acknowledged ops may be lost: {}", weak.join(", "))),
+            // Some hosts deny CONFIG; who runs there has accepted not to know.
+            Err(_denied) if self.config.accept_weak_redis && self.engine.redis().answers().await => Ok(()),
             Err(why) => Err(why.to_string()),
         };
         let lag = self.lag();

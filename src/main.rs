@@ -13,8 +13,8 @@ use liebian::share::http::flush_visits;
 use liebian::store::Store;
 use liebian::{admin, dev};
 
-/// How long the end waits for SQL to get what was answered.
-const LAST_PROJECTION: Duration = Duration::from_secs(2);
+/// How long the end waits for SQL to get what was answered; with the drain before it the end takes less than ten seconds.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -54,12 +54,15 @@ async fn run_serve(config: Config, demo: bool) -> Outcome {
     let lines = if demo { demo_lines(&app).await? } else { Vec::new() };
     server::serve(app.clone(), || say(&lines)).await?;
     drop(chores);
-    flush_visits(&app).await;
     // What was answered is projected before the end, as far as SQL goes along; the next start does the rest.
-    let _gone = stop_keeper.send(true);
-    let _late = tokio::time::timeout(LAST_PROJECTION, keeper).await;
-    app.engine.close();
-    app.store.close().await;
+    let last = async {
+        flush_visits(&app).await;
+        let _gone = stop_keeper.send(true);
+        let _ended = keeper.await;
+        app.engine.close();
+        app.store.close().await;
+    };
+    let _late = tokio::time::timeout(LAST_WORK, last).await;
     Ok(ExitCode::SUCCESS)
 }
 

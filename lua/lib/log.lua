@@ -30,12 +30,13 @@ function log.keep(seq)
   pending = {}
 end
 
---- Writes the batch `first`..`last`: entry first, so that a stale sequence is refused by Redis before anything has changed.
+--- Writes the batch `first`..`last`: entry first, so that a stale sequence is refused by Redis before anything has changed; meta last, so
+--- that a batch whose writes broke off is seen by everybody: the log then knows more than meta, and recovery makes the rows from it.
 function log.commit(meta, first, last, now, version)
   local changes = state.changes()
   local body = cmsgpack.pack({ FORMAT, meta.epoch, version, first, last, now, events, changes })
   local hash = redis.sha1hex(meta.hash .. body)
   redis.call("XADD", state.key("log"), string.format("%d-0", first), "h", hash, "b", body)
-  redis.call("HSET", state.key("meta"), "seq", string.format("%d", last), "hash", hash, "now", string.format("%d", now))
   state.write(changes)
+  redis.call("HSET", state.key("meta"), "seq", string.format("%d", last), "hash", hash, "now", string.format("%d", now))
 end

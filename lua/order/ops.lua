@@ -127,7 +127,8 @@ function ops.pay(op, now)
     log.emit("order.seated_again", { order = id })
     settle(id, order, op, now)
   elseif order.state == "released" then
-    order.state, order.reason, order.paid_at = "refund_due", "late_payment", op.paid_at
+    order.state = op.amount > 0 and "refund_due" or "refunded"
+    order.reason, order.paid_at = "late_payment", op.paid_at
     send_back(id, order, op, "late_payment")
   else
     send_back(id, order, op, "paid_twice")

@@ -32,6 +32,7 @@ const PAGE: i64 = 5_000;
 
 /// One promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditCheck)]
 pub struct Check {
     /// Its name.
     #[schema(example = "stock_adds_up")]
@@ -44,6 +45,7 @@ pub struct Check {
 
 /// What the audit found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditReport)]
 pub struct Report {
     /// Every check is fine.
     pub ok: bool,

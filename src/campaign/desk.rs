@@ -270,7 +270,7 @@ async fn note(app: &App, operator: &Operator<Editor>, action: &str, campaign: Ca
 /// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
     responses((status = 200, body = crate::audit::Report)))]
-#[post("/operator/v1/campaigns/{id}/audit")]
+#[post("/operator/v1/campaigns/{id}/audit", wrap = "from_fn(idempotency::once)")]
 pub async fn run_audit(
     app: Data<App>,
     _operator: Operator<Viewer>,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::{CheckReport, check};
-use super::desk::put_in_force;
+use super::desk::{Nothing, put_in_force};
 use super::live::existing;
 use super::model::Definition;
 use super::patch::{self, PatchError};
@@ -66,7 +66,8 @@ pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
     responses((status = 201, body = Record), (status = 404, description = "no such campaign")))]
 #[post("/operator/v1/campaigns/{id}/clone", wrap = "from_fn(idempotency::once)")]
-pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
     let original = existing(&app, id.0).await?;
     let record = keep_draft(&app, &operator, original.definition, "campaign.clone").await?;
     Ok(HttpResponse::Created().json(record))
@@ -76,7 +77,13 @@ pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId
 #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
     responses((status = 200, body = CheckReport), (status = 404, description = "no such campaign")))]
 #[post("/operator/v1/campaigns/{id}/check", wrap = "from_fn(idempotency::once)")]
-pub async fn check_campaign(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+pub async fn check_campaign(
+    app: Data<App>,
+    _operator: Operator<Viewer>,
+    id: Id<CampaignId>,
+    body: Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let Nothing {} = body.0;
     let record = existing(&app, id.0).await?;
     Ok(HttpResponse::Ok().json(report(&app, &record).await?))
 }

@@ -1,6 +1,6 @@
 //! The shopper's routes on campaigns.
 
-use actix_web::http::header::{ETAG, IF_NONE_MATCH};
+use actix_web::http::header::ETAG;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::Serialize;
@@ -10,12 +10,13 @@ use super::records::{self, Record};
 use super::view::CampaignView;
 use crate::app::App;
 use crate::code::Code;
+use crate::http::answer::is_known;
 use crate::http::caller::MaybeSession;
 use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
-use crate::store::fetch_optional;
+use crate::identity::users;
 
 /// Campaigns that run or will run, newest first.
 #[utoipa::path(tag = "campaigns", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
@@ -45,11 +46,11 @@ pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, i
     let user = session.0.map(|session| session.user_id);
     let live = live::read(&app, id.0, user).await?.ok_or(Code::NotFound)?;
     let etag = etag(&live, user);
-    if request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+    if is_known(&request, &etag) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
     }
     let newcomer = match user {
-        Some(user) => Some(newcomer(&app, user).await?),
+        Some(user) => Some(users::is_newcomer(&app.store, user).await?),
         None => None,
     };
     let view = live.view(newcomer).ok_or(Code::NotFound)?;
@@ -67,14 +68,4 @@ fn etag(live: &Live, user: Option<UserId>) -> String {
     let hash =
         crate::crypto::sha256_hex(format!("{} {} {} {state} {who}", live.place.epoch, live.place.seq, live.record.version).as_bytes());
     format!("\"{}\"", hash.get(..16).unwrap_or_default())
-}
-
-/// Whether a shopper never paid an order.
-///
-/// # Errors
-/// When SQL does not answer.
-pub async fn newcomer(app: &App, user: UserId) -> Result<bool, Problem> {
-    const PAID: &str = "SELECT first_paid_at FROM users WHERE id = $1";
-    let row = fetch_optional!(&app.store, (Option<i64>,), PAID, user)?;
-    Ok(row.is_none_or(|(paid,)| paid.is_none()))
 }

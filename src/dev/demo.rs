@@ -1,14 +1,20 @@
 //! Loads the demo campaigns once, each with a share link of its own.
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::campaign::demo;
 use crate::campaign::desk::put_in_force;
 use crate::campaign::records::{self, Record};
+use crate::code::Code;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
 use crate::share::links::{self, Link};
 use crate::share::token::ShareToken;
 use crate::store::{execute, fetch_optional};
+
+/// How long the start waits for the demo campaigns to be brought back.
+const PATIENCE: Duration = Duration::from_secs(13);
 
 /// The demo campaigns' share links; those not loaded yet are loaded first. A load that broke off goes on where it was.
 ///
@@ -23,10 +29,23 @@ pub async fn load(app: &App) -> Result<Vec<String>, Problem> {
             Some(record) => record,
             None => keep(app, &name, Record::draft(CampaignId::random(&mut rand::rng()), definition, now)).await?,
         };
-        put_in_force(app, &record).await?;
+        in_force(app, &record).await?;
         urls.push(format!("{}/s/{}", app.config.public_url, link(app, record.id).await?));
     }
     Ok(urls)
+}
+
+/// Puts a demo campaign in force. After a kill its recovery may take a while: whoever was at it is given up only after seconds.
+async fn in_force(app: &App, record: &Record) -> Result<(), Problem> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match put_in_force(app, record).await {
+            Err(problem) if matches!(problem.code(), Code::Recovering | Code::OutcomeUnknown) && tokio::time::Instant::now() < until => {}
+            // Whatever the demo shop became meanwhile, it is there.
+            Err(problem) if problem.code() == Code::CampaignState => return Ok(()),
+            done => return done.map(|_decided| ()),
+        }
+    }
 }
 
 async fn kept(app: &App, name: &str) -> Result<Option<Record>, Problem> {

@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::clock::UnixMs;
 use crate::config::{Config, ConfigError, Hidden, Settings};
@@ -22,6 +23,10 @@ use crate::crypto::random_base62;
 use crate::operator::keys::new_secret;
 
 pub use own_redis::Redis;
+
+/// How long a start waits for the directory's lock.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_LOOK: Duration = Duration::from_millis(50);
 
 /// Why the directory or its Redis could not be taken into use.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +81,7 @@ pub struct Dev {
 pub async fn start(mut settings: Settings, now: UnixMs) -> Result<(Config, Dev), DevError> {
     make_directory(&settings.data_dir)?;
     let data = settings.data_dir.canonicalize().map_err(|source| at(&settings.data_dir, source))?;
-    let lock = lock(&data)?;
+    let lock = lock_soon(&data).await?;
     if settings.secret.is_none() {
         settings.secret = Some(kept(&data.join("secret"), 32, || random_base62(48))?);
     }
@@ -117,6 +122,17 @@ fn at(path: &Path, source: io::Error) -> DevError {
 
 fn make_directory(path: &Path) -> Result<(), DevError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| at(path, source))
+}
+
+/// Takes the lock; a process that was just killed may hold it for a moment yet.
+async fn lock_soon(data: &Path) -> Result<File, DevError> {
+    let until = tokio::time::Instant::now() + LOCK_WAIT;
+    loop {
+        match lock(data) {
+            Err(DevError::InUse(_)) if tokio::time::Instant::now() < until => tokio::time::sleep(LOCK_LOOK).await,
+            done => return done,
+        }
+    }
 }
 
 fn lock(data: &Path) -> Result<File, DevError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, IF_NONE_MATCH};
+use actix_web::http::header::ETAG;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -156,8 +156,9 @@ async fn seated(app: &App, campaign: CampaignId, user: UserId, decided: Decided)
     responses((status = 200, body = List<RoomView>)))]
 #[get("/v1/campaigns/{id}/rooms")]
 pub async fn joinable(app: Data<App>, session: MaybeSession, id: Id<CampaignId>, page: Page) -> Result<HttpResponse, Problem> {
-    if live::read(&app, id.0, None).await?.is_none() {
-        return Err(Code::NotFound.into());
+    let live = live::read(&app, id.0, None).await?.ok_or(Code::NotFound)?;
+    if !live.record.definition.group_buy().is_some_and(|own| own.list_rooms) {
+        return Ok(HttpResponse::Ok().json(List::<RoomView> { items: Vec::new(), next_cursor: None }));
     }
     let wanted = usize::try_from(page.fetch() - 1).unwrap_or_default();
     let snapshot = app.engine.read(id.0, &[Read::First("joinable", wanted, "rooms")]).await?;
@@ -196,7 +197,6 @@ pub async fn read(
     if wait > LONGEST_WAIT {
         return Err(Problem::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT}")));
     }
-    let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let user = session.0.map(|session| session.user_id);
     let until = tokio::time::Instant::now() + Duration::from_secs(wait);
     let mut draining = app.draining();
@@ -204,7 +204,7 @@ pub async fn read(
         let room = find(&app, id.0).await?.ok_or(Code::NotFound)?;
         let shown = view(&app, id.0, &room, user).await?;
         let etag = etag(&shown);
-        if known.as_deref() != Some(&etag) {
+        if !answer::is_known(&request, &etag) {
             return Ok(HttpResponse::Ok().insert_header((ETAG, etag)).insert_header(("cache-control", "private, no-cache")).json(shown));
         }
         if tokio::time::Instant::now() >= until || app.is_draining() {

@@ -138,6 +138,13 @@ impl Engine {
         self.ends(campaign).is_some()
     }
 
+    /// Lets one lane look at its timers again, because another process has decided something in its campaign.
+    pub fn poke_one(&self, campaign: CampaignId) {
+        if let Some(ends) = self.ends(campaign) {
+            let _full = ends.poke.try_send(());
+        }
+    }
+
     /// Lets all lanes look at their timers again, because the clock was moved.
     pub fn poke(&self) {
         if let Ok(lanes) = self.lanes.read() {

@@ -249,6 +249,11 @@ impl Redis {
         Ok(value.unwrap_or_default().trim().to_owned())
     }
 
+    /// Whether Redis answers at all.
+    pub async fn answers(&self) -> bool {
+        self.command::<String>("PING", &[]).await.is_ok()
+    }
+
     /// Where Redis' settings promise less than that an answered op survives; empty when they promise it.
     ///
     /// # Errors

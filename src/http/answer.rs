@@ -1,8 +1,8 @@
 //! How a decided op becomes an HTTP answer: its place in the log, whether it was replayed, and trouble as problems.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderName;
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::http::header::{HeaderName, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 use super::problem::Problem;
@@ -55,6 +55,13 @@ impl Decided {
         let problem = problem.header(HeaderName::from_static(SEQ), &self.seq());
         if self.replayed { problem.header(HeaderName::from_static(REPLAY), "true") } else { problem }
     }
+}
+
+/// Whether a client's `If-None-Match` names this entity tag: a list, weak tags and `*` count (RFC 9110, 13.1.2).
+#[must_use]
+pub fn is_known(request: &HttpRequest, etag: &str) -> bool {
+    let headers = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    headers.flat_map(|tags| tags.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
 impl From<Trouble> for Problem {

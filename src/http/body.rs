@@ -9,7 +9,6 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::error::Category;
 
 use super::idempotency::IdempotencyKey;
 use super::problem::Problem;
@@ -102,12 +101,12 @@ fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let result = if is_object { serde_path_to_error::deserialize(&mut reader) } else { not_an_object(text)? };
     match result {
         Ok(value) => reader.end().map(|()| value).map_err(|why| malformed(&why)),
-        Err(why) if why.inner().classify() == Category::Data => {
-            // A mistyped field may stand before a place where the text stops being JSON at all.
+        Err(why) => {
+            // A mistyped field may stand before a place where the text stops being JSON at all; and of an enum that is no text serde says
+            // "syntax" though it is JSON.
             serde_json::from_str::<IgnoredAny>(text).map_err(|why| malformed(&why))?;
             Err(invalid_field(&why.path().to_string(), &why.inner().to_string()))
         }
-        Err(why) => Err(malformed(why.inner())),
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::ops::{self, Decided};
-use super::provider::{Closing, Payment, Provider, Refund, Refunding};
+use super::provider::{Closing, Payment, Provider, Refund, Refunding, SHOP};
 use crate::clock::Clock;
+use crate::hot::lane::Gate;
 use crate::hot::{Engine, Place, Trouble};
 use crate::id::{CampaignId, OrderId};
 use crate::money::Fen;
@@ -16,8 +17,6 @@ use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 /// Longest pause between two tries of the same work, in seconds.
 const LONGEST_PAUSE: i64 = 3600;
-/// While one try is under way nobody starts another for this long, in seconds.
-const LEASE: i64 = 30;
 /// Whoever was told of a payment acts on it at once; the worker looks for those left lying after so long, in seconds.
 const FIRST_TRY: i64 = 2;
 /// Rows of one kind of work looked at in one round.
@@ -42,6 +41,8 @@ pub enum Received {
     Settled(Option<Place>),
     /// In the inbox; the worker goes on.
     Kept,
+    /// The same transaction was told before, of another order or amount: nothing is done.
+    ToldOtherwise,
 }
 
 #[derive(sqlx::FromRow)]
@@ -93,6 +94,7 @@ impl Cashier {
     pub async fn receive(&self, provider: &str, payment: &Payment) -> Result<Received, StoreError> {
         const KEEP: &str = "INSERT INTO payments (transaction_id, provider, order_id, campaign_id, amount_fen, paid_at, received_at, state, \
                             attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', 0, $8) ON CONFLICT (transaction_id) DO NOTHING";
+        const KEPT: &str = "SELECT order_id, amount_fen FROM payments WHERE transaction_id = $1";
         let campaign = payment.order_id.parse::<OrderId>().ok().map(|order| order.campaign());
         let now = self.clock.now();
         let next_attempt = now.plus_seconds(FIRST_TRY);
@@ -108,6 +110,10 @@ impl Cashier {
             now,
             next_attempt
         )?;
+        let kept = fetch_optional!(&self.store, (String, Fen), KEPT, &payment.transaction_id)?;
+        if kept.is_some_and(|(order, amount)| order != payment.order_id || amount != payment.amount_fen) {
+            return Ok(Received::ToldOtherwise);
+        }
         match self.settle(provider, payment).await {
             Ok(place) => Ok(Received::Settled(place)),
             Err(trouble) => {
@@ -168,12 +174,14 @@ impl Cashier {
     /// # Errors
     /// Those of the database.
     pub async fn round(&self) -> Result<bool, StoreError> {
-        Ok(self.payments().await? | self.looks().await? | self.closings().await? | self.refunds().await?)
+        let kinds = [self.payments().await, self.looks().await, self.closings().await, self.refunds().await];
+        kinds.into_iter().try_fold(false, |any, kind| Ok(any | kind?))
     }
 
     async fn payments(&self) -> Result<bool, StoreError> {
         const DUE: &str = "SELECT transaction_id, provider, order_id, amount_fen, paid_at, attempts, next_attempt_at FROM payments \
                            WHERE state = 'pending' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2";
+        const DONE: &str = "UPDATE payments SET state = 'done' WHERE transaction_id = $1 AND state = 'pending'";
         const TAKE: &str = "UPDATE payments SET attempts = attempts + 1, next_attempt_at = $1 \
                             WHERE transaction_id = $2 AND state = 'pending' AND next_attempt_at = $3";
         let now = self.clock.now();
@@ -184,14 +192,21 @@ impl Cashier {
             if execute!(&self.store, TAKE, next, &row.transaction_id, row.next_attempt_at)? == 0 {
                 continue;
             }
+            if row.order_id.parse().is_ok_and(|order: OrderId| self.engine.knows(order.campaign()) && !self.is_open(order)) {
+                continue;
+            }
             let payment = Payment {
                 transaction_id: row.transaction_id.clone(),
                 order_id: row.order_id.clone(),
                 amount_fen: Fen::new(row.amount_fen),
                 paid_at: row.paid_at,
             };
-            if let Err(trouble) = self.settle(&row.provider, &payment).await {
-                tracing::info!(%trouble, "payment stays in the inbox");
+            match self.settle(&row.provider, &payment).await {
+                // By then its event has done this, unless SQL was restored from before the notification was kept.
+                Ok(_place) => {
+                    execute!(&self.store, DONE, &row.transaction_id)?;
+                }
+                Err(trouble) => tracing::info!(%trouble, "payment stays in the inbox"),
             }
         }
         Ok(!due.is_empty())
@@ -205,7 +220,9 @@ impl Cashier {
         let now = self.clock.now();
         let due = fetch_all!(&self.store, ClosingRow, DUE, self.provider.name(), now, ROUND)?;
         for row in &due {
-            if execute!(&self.store, TAKE, now.plus_seconds(pause(row.attempts)), row.order_id, row.next_attempt_at)? == 1 {
+            if execute!(&self.store, TAKE, now.plus_seconds(pause(row.attempts)), row.order_id, row.next_attempt_at)? == 1
+                && self.is_open(row.order_id)
+            {
                 self.close(row.order_id).await?;
             }
         }
@@ -216,18 +233,29 @@ impl Cashier {
     async fn close(&self, order: OrderId) -> Result<(), StoreError> {
         let Some(amount) = self.requested(order).await? else { return Ok(()) };
         match self.provider.close(order, amount).await {
-            Ok(Closing::Closed) => {
-                if let Err(trouble) = ops::closed(&self.engine, order).await {
-                    tracing::info!(%order, %trouble, "closing will be told again");
-                }
-            }
+            Ok(Closing::Closed) => match ops::closed(&self.engine, order).await {
+                Ok(_told) => self.closing_done(order).await?,
+                Err(trouble) => tracing::info!(%order, %trouble, "closing will be told again"),
+            },
             Ok(Closing::Paid(payment)) => {
                 self.receive(self.provider.name(), &payment).await?;
+                self.closing_done(order).await?;
             }
             Ok(Closing::Unknown) => {}
             Err(error) => tracing::warn!(%order, %error, "the provider did not close a payment"),
         }
         Ok(())
+    }
+
+    /// Nobody needs to ask the provider again: the payment is closed, or in the inbox.
+    async fn closing_done(&self, order: OrderId) -> Result<(), StoreError> {
+        const DONE: &str = "UPDATE closings SET state = 'done', done_at = $1 WHERE order_id = $2 AND state = 'pending'";
+        execute!(&self.store, DONE, self.clock.now(), order).map(|_row| ())
+    }
+
+    /// Whether an order's campaign decides now; work for one that is being brought back must not hold up the others'.
+    fn is_open(&self, order: OrderId) -> bool {
+        matches!(self.engine.gate(order.campaign()), Gate::Open(_))
     }
 
     /// What an order's payment request was for.
@@ -241,11 +269,15 @@ impl Cashier {
                            WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
         const TAKE: &str = "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = $1 \
                             WHERE refund_no = $2 AND state = 'pending' AND next_attempt_at = $3";
+        if self.provider.name() == SHOP {
+            return Ok(false); // people of the shop work through them
+        }
         let now = self.clock.now();
         let due = fetch_all!(&self.store, RefundRow, DUE, self.provider.name(), now, ROUND)?;
         for row in &due {
-            let next = now.plus_seconds(pause(row.attempts).max(LEASE.min(pause(row.attempts + 1))));
-            if execute!(&self.store, TAKE, next, &row.refund_no, row.next_attempt_at)? == 1 {
+            let next = now.plus_seconds(pause(row.attempts + 1));
+            let open = row.order_id.parse().map_or(true, |order| self.is_open(order));
+            if execute!(&self.store, TAKE, next, &row.refund_no, row.next_attempt_at)? == 1 && open {
                 self.refund(row).await?;
             }
         }
@@ -257,7 +289,12 @@ impl Cashier {
         let refund =
             Refund { refund_no: row.refund_no.clone(), transaction_id: row.transaction_id.clone(), amount_fen: Fen::new(row.amount_fen) };
         match self.provider.refund(refund).await {
-            Ok(Refunding::Done) => self.refunded(&row.refund_no, &row.order_id).await,
+            Ok(Refunding::Done) => {
+                if let Err(trouble) = self.refunded(&row.refund_no, &row.order_id).await {
+                    tracing::info!(refund = row.refund_no, %trouble, "refund will be told again");
+                }
+                Ok(())
+            }
             Ok(Refunding::Elsewhere) => Ok(()),
             Err(error) => {
                 metrics::counter!("liebian_refund_failures_total").increment(1);
@@ -267,20 +304,23 @@ impl Cashier {
         }
     }
 
-    /// A refund was executed: the order learns of it, and by its event the row is done. One without an order is done at once.
+    /// A refund was executed: the order learns of it, and by its event the row is done. One without an order is done at once. Answers when SQL
+    /// has it.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn refunded(&self, refund_no: &str, order_id: &str) -> Result<(), StoreError> {
+    /// `OutcomeUnknown` and the like: then it must be told again.
+    pub async fn refunded(&self, refund_no: &str, order_id: &str) -> Result<(), Trouble> {
         const DONE: &str = "UPDATE refunds SET state = 'done', done_at = $1, last_error = NULL WHERE refund_no = $2";
         let numbered = refund_no.strip_prefix(order_id).and_then(|rest| rest.strip_prefix('r')).and_then(|number| number.parse().ok());
         let (Ok(order), Some(number)) = (order_id.parse::<OrderId>(), numbered) else {
-            return execute!(&self.store, DONE, self.clock.now(), refund_no).map(|_rows| ());
+            let done = execute!(&self.store, DONE, self.clock.now(), refund_no);
+            return done.map(|_rows| ()).map_err(|_unknown| Trouble::OutcomeUnknown);
         };
-        if let Err(trouble) = ops::refunded(&self.engine, order, number).await {
-            tracing::info!(%order, %trouble, "refund will be told again");
+        let told = ops::refunded(&self.engine, order, number).await?;
+        match told.decision {
+            Ok(_order) => self.projector.settled(order.campaign(), told.place).await,
+            Err(code) => Err(Trouble::Defect(format!("refund {refund_no}: the order says {}", code.word()))),
         }
-        Ok(())
     }
 
     /// Asks after payments that were asked for and not heard of: a notification may have been lost.

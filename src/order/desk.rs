@@ -24,7 +24,6 @@ use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::{Fen, MAX_FEN};
 use crate::operator::audit::{Change, audit};
-use crate::store::fetch_optional;
 
 /// The longest payment reference.
 const LONGEST_REFERENCE: usize = 64;
@@ -120,20 +119,13 @@ pub async fn report_paid(
         amount_fen: report.amount_fen,
         paid_at: report.paid_at.get(),
     };
-    not_reported_otherwise(&app, &payment).await?;
-    let Received::Settled(place) = app.cashier.receive(SHOP, &payment).await? else { return Err(Code::OutcomeUnknown.into()) };
+    let place = match app.cashier.receive(SHOP, &payment).await? {
+        Received::Settled(place) => place,
+        Received::Kept => return Err(Code::OutcomeUnknown.into()),
+        Received::ToldOtherwise => return Err(Problem::invalid("reference", "was reported for another order or amount")),
+    };
     note(&app, &operator, "order.paid", &payment.order_id, json!(report)).await?;
     Ok(Decided::answer(id.0.campaign(), place, &records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
-}
-
-async fn not_reported_otherwise(app: &App, payment: &Payment) -> Result<(), Problem> {
-    const KNOWN: &str = "SELECT order_id, amount_fen FROM payments WHERE transaction_id = $1";
-    match fetch_optional!(&app.store, (String, Fen), KNOWN, &payment.transaction_id)? {
-        Some((order, amount)) if order != payment.order_id || amount != payment.amount_fen => {
-            Err(Problem::invalid("reference", "was reported for another order or amount"))
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// Refunds, newest first: what is due, what failed so far, what is done.
@@ -174,9 +166,6 @@ pub async fn refund_done(
     }
     if refund.state != "done" {
         app.cashier.refunded(&refund.refund_no, &refund.order_id).await?;
-        if let Ok(order) = refund.order_id.parse::<OrderId>() {
-            app.projector.caught_up(order.campaign()).await;
-        }
         note(&app, &operator, "refund.done", &refund.order_id, json!({"refund_no": refund.refund_no})).await?;
     }
     Ok(HttpResponse::Ok().json(records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?))

@@ -159,8 +159,14 @@ impl OrderProjection {
 async fn paid(tx: &mut Tx, order: OrderId, told: &Told, at: i64) -> Result<(), StoreError> {
     const BOUGHT: &str =
         "UPDATE users SET first_paid_at = $1 WHERE first_paid_at IS NULL AND id = (SELECT user_id FROM orders WHERE id = $2)";
+    // Whoever else was asked to take this payment must not take it any more, or its money must come to light.
+    const ELSEWHERE: &str = "INSERT INTO closings (order_id, campaign_id, provider, state, attempts, next_attempt_at, created_at) \
+                             SELECT order_id, campaign_id, provider, 'pending', 0, $1, $1 FROM payment_requests WHERE order_id = $2 \
+                             AND provider <> COALESCE((SELECT provider FROM payments WHERE transaction_id = $3), provider) \
+                             ON CONFLICT (order_id) DO UPDATE SET state = 'pending', attempts = 0, next_attempt_at = $1, done_at = NULL";
     execute!(&mut *tx, BOUGHT, at, order)?;
     closed(tx, order, at).await?;
+    execute!(&mut *tx, ELSEWHERE, at, order, &told.transaction)?;
     processed(tx, told, None).await
 }
 

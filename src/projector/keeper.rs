@@ -162,6 +162,11 @@ impl Keeper {
         }
         let Some(cursor) = self.cursors.get_mut(&campaign) else { return Ok(false) };
         let taken = self.projector.project(campaign, cursor).await?;
+        let foreign = self.projector.engine.head(campaign).is_some_and(|head| cursor.seq > head.seq);
+        if foreign {
+            // It may have set timers that this process' lane knows nothing of, and die before it fires them.
+            self.projector.engine.poke_one(campaign);
+        }
         if taken > 0 && cursor.seq > KEPT {
             self.projector.engine.trim_log(campaign, cursor.seq - KEPT).await?;
         }

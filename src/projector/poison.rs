@@ -27,6 +27,9 @@ const MOST: i64 = 10_000;
 pub(super) async fn parked(store: &Store, campaign: CampaignId) -> Result<Parked, StoreError> {
     const PARKED: &str = "SELECT DISTINCT object_id FROM parked_events WHERE campaign_id = $1 LIMIT $2";
     let rows = fetch_all!(store, (String,), PARKED, campaign, MOST)?;
+    if i64::try_from(rows.len()).unwrap_or(MOST) >= MOST {
+        return Err(super::unreadable(&"too many parked objects: something else is wrong"));
+    }
     Ok(Parked { objects: rows.into_iter().map(|(object,)| object).collect(), reason: String::new() })
 }
 
@@ -68,7 +71,12 @@ impl Projector {
                     left_out.reason = error.to_string();
                     let suspects: BTreeSet<String> = objects(entry).map(|(object, _)| object).collect();
                     let suspects: Vec<String> = suspects.difference(&left_out.objects).cloned().collect();
+                    let before = left_out.objects.len();
                     self.find_guilty(campaign, entry, &suspects, &mut left_out).await?;
+                    if left_out.objects.len() == before {
+                        // Guilty only together: none of them can be told apart.
+                        left_out.objects.extend(suspects);
+                    }
                     tracing::error!(%campaign, seq = entry.body.last, parked = ?left_out.objects, %error, "log events parked");
                     metrics::counter!("liebian_parked_total").increment(1);
                     self.commit(campaign, &cursor, one, &end, &left_out).await?

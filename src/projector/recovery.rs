@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::cursor::Cursor;
 use super::{Halt, Projector};
 use crate::hot::engine::{Claimed, LogError};
-use crate::hot::entry::{Change, Entry};
+use crate::hot::entry::{Change, Entry, Event};
 use crate::hot::{Place, Program};
-use crate::id::CampaignId;
+use crate::id::{CampaignId, OrderId, UserId};
 use crate::store::{StoreError, Tx, execute, fetch_all, fetch_one};
 
 /// A recovery that was not seen to move for this long is taken over.
@@ -102,6 +102,11 @@ impl Projector {
                 }
                 _ => {}
             }
+            // Before the claim, for it may take a while and a claim that stands still is taken over. A campaign that has just been made has
+            // nothing that could come back.
+            if cursor.epoch > 0 {
+                self.engine.redis().renew_log().await?;
+            }
             let Some(claim) = cursor.turn(&self.store, campaign, cursor.epoch + 1, "recovering", self.clock.now()).await? else { continue };
             if let Some(outcome) = self.mend(campaign, program, claim, mode, reason).await? {
                 return Ok(outcome);
@@ -160,10 +165,6 @@ impl Projector {
             Claimed::Empty => None,
             Claimed::Holds { seq, hash, unfinished } => Some((seq, hash, unfinished)),
         };
-        // A campaign that has just been made has nothing that could come back.
-        if cursor.epoch > 1 {
-            self.engine.redis().renew_log().await?;
-        }
         let Some(mended) = self.compare(campaign, program, &mut cursor, held, mode).await? else {
             let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
             return Ok(frozen.map(|_cursor| Outcome::Frozen));
@@ -308,8 +309,11 @@ impl Projector {
             Err(LogError::Damage(_)) => return Ok(Vec::new()),
             Err(LogError::Call(error)) => return Err(error.into()),
         };
-        let events = entries.into_iter().flat_map(|entry| entry.body.events);
-        Ok(events.map(|event| Lost { seq: event.0, op: event.1, order: None, user: None }).collect())
+        let mut lost = BTreeMap::new();
+        for event in entries.into_iter().flat_map(|entry| entry.body.events) {
+            lost.entry(event.0).or_insert_with(|| Lost::of_event(&event));
+        }
+        Ok(lost.into_values().collect())
     }
 
     /// Step 4. Epoch and losses are written in one transaction: a try that fails half way must not forget what was lost.
@@ -365,7 +369,9 @@ async fn list(tx: &mut Tx, campaign: CampaignId, epoch: i64, lost: Vec<Lost>) ->
                       ON CONFLICT (campaign_id, epoch, seq) DO NOTHING";
     let mut new = 0;
     for op in lost {
-        new += i64::try_from(execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, op.order, op.user)?).unwrap_or_default();
+        let order = op.order.and_then(|hot| OrderId::from_hot(campaign, &hot).ok());
+        let user = op.user.and_then(|hot| UserId::from_hot(&hot).ok());
+        new += i64::try_from(execute!(&mut *tx, OP, campaign, epoch, op.seq, op.op, order, user)?).unwrap_or_default();
     }
     Ok(new)
 }
@@ -399,6 +405,13 @@ enum Drained {
 }
 
 impl Lost {
+    /// What an event tells of the op that made it.
+    fn of_event(event: &Event) -> Self {
+        let fields = event.2.as_map().map(Vec::as_slice).unwrap_or_default();
+        let order = fields.iter().find(|(name, _)| name.as_str() == Some("order")).and_then(|(_, id)| id.as_str());
+        Self { seq: event.0, op: event.1.clone(), order: order.map(str::to_owned), user: None }
+    }
+
     /// Reads a packed op for people; one that does not read is still counted.
     fn read(seq: i64, packed: &[u8]) -> Self {
         let op: rmpv::Value = rmp_serde::from_slice(packed).unwrap_or(rmpv::Value::Nil);

@@ -144,7 +144,7 @@ served! {
             ("session", Box::new(|| app.post("/operator/v1/sessions").admin().json(json!({"external_user_id": "e"})).key("k"))),
             ("key", Box::new(|| app.post("/operator/v1/keys").admin().json(json!({"name": "n", "role": "viewer"})).key("k"))),
             ("device", Box::new(|| app.post("/v1/devices").json(json!({"signals": {"install_id": "i"}})).key("k"))),
-            ("clock", Box::new(|| app.post("/v1/sandbox/clock").json(json!({"advance_seconds": 1})).key("k"))),
+            ("clock", Box::new(|| app.post("/v1/sandbox/clock").admin().json(json!({"advance_seconds": 1})).key("k"))),
         ];
         let mut wrong = Vec::new();
         let mut firsts = Vec::new();

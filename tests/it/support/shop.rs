@@ -247,7 +247,7 @@ impl TestApp {
 
     /// Lets so many seconds pass, and what is due then happen.
     pub async fn advance(&self, seconds: i64) {
-        self.post("/v1/sandbox/clock").json(json!({"advance_seconds": seconds})).await.expect(200);
+        self.post("/v1/sandbox/clock").admin().json(json!({"advance_seconds": seconds})).await.expect(200);
     }
 
     /// Lets a state arrive that a worker brings about by itself.
