@@ -145,6 +145,7 @@ impl App {
     async fn tell_weaknesses(&self) {
         match self.engine.redis().weaknesses().await {
             Ok(weak) if weak.is_empty() => {}
+            Ok(weak) if self.config.accept_weak_redis => tracing::warn!(weak = weak.join(", "), "a weaker Redis was accepted"),
             Ok(weak) => tracing::error!(weak = weak.join(", "), "Redis is set up weaker than promised: answered ops may be lost"),
             Err(why) => tracing::warn!(%why, "Redis does not say how it is set up"),
         }

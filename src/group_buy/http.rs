@@ -33,6 +33,10 @@ use crate::order::view::OrderView;
 const MOST_UNITS: i64 = 10_000;
 /// The longest a GET waits for a change.
 const LONGEST_WAIT: u64 = 25;
+/// Weight of a free seat in the list of joinable rooms; the same as in `lua/group_buy/rooms.lua`.
+const FULLNESS: i64 = 10_000_000_000_000;
+/// Rooms opened in the same millisecond share a place in the list; so many are looked through for where a page goes on.
+const SAME_PLACE: usize = 1_000;
 /// Without news of this process a waiting GET looks again this often: other processes change rooms too.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -160,13 +164,28 @@ pub async fn joinable(app: Data<App>, session: MaybeSession, id: Id<CampaignId>,
     if !live.record.definition.group_buy().is_some_and(|own| own.list_rooms) {
         return Ok(HttpResponse::Ok().json(List::<RoomView> { items: Vec::new(), next_cursor: None }));
     }
-    let wanted = usize::try_from(page.fetch() - 1).unwrap_or_default();
-    let snapshot = app.engine.read(id.0, &[Read::First("joinable", wanted, "rooms")]).await?;
-    let rooms = joinable_rows(id.0, snapshot.found, snapshot.now)?;
+    let wanted = usize::try_from(page.fetch()).unwrap_or_default();
+    let (least, count) = match page.after() {
+        Some((score, _)) => (score.to_string(), wanted + SAME_PLACE),
+        None => ("-inf".to_owned(), wanted),
+    };
+    let snapshot = app.engine.read(id.0, &[Read::First("joinable", count, "rooms", &least)]).await?;
+    let mut rooms = joinable_rows(id.0, snapshot.found, snapshot.now)?;
+    rooms.retain(|(id, room)| page.after().is_none_or(|after| place(id, room) > after));
+    rooms.truncate(wanted);
+    let List { items, next_cursor } = page.list(rooms, |(id, room)| {
+        let (score, id) = place(id, room);
+        (score, id.to_owned())
+    });
     let user = session.0.map(|session| session.user_id);
-    let names = names(&app, rooms.iter().map(|(_, room)| room)).await?;
-    let items: Vec<RoomView> = rooms.iter().map(|(id, room)| view_with(*id, room, user, &names)).collect();
-    Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
+    let names = names(&app, items.iter().map(|(_, room)| room)).await?;
+    let items: Vec<RoomView> = items.iter().map(|(id, room)| view_with(*id, room, user, &names)).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor }))
+}
+
+/// A room's place in the list of joinable rooms, as `lua/group_buy/rooms.lua` scores it: seats left first, then the deadline.
+fn place<'a>(id: &'a RoomId, room: &RoomRow) -> (i64, &'a str) {
+    ((room.size - room.taken()) * FULLNESS + room.expires_at, id.hot())
 }
 
 fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Vec<(RoomId, RoomRow)>, Problem> {

@@ -31,8 +31,8 @@ const REBUILT_AT_ONCE: usize = 2_000;
 pub enum Read<'a> {
     /// A row: table, field.
     Row(&'a str, &'a str),
-    /// The first so many members of a sorted table, with their rows from another table.
-    First(&'a str, usize, &'a str),
+    /// The first so many members of a sorted table from a least score on (`-inf`: all), with their rows from another table.
+    First(&'a str, usize, &'a str, &'a str),
 }
 
 /// What was read of one request.

@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
 
 use super::idempotency::IdempotencyKey;
 use super::problem::Problem;
@@ -101,12 +102,13 @@ fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let result = if is_object { serde_path_to_error::deserialize(&mut reader) } else { not_an_object(text)? };
     match result {
         Ok(value) => reader.end().map(|()| value).map_err(|why| malformed(&why)),
-        Err(why) => {
-            // A mistyped field may stand before a place where the text stops being JSON at all; and of an enum that is no text serde says
-            // "syntax" though it is JSON.
+        // Of an enum that is no text serde_json says "expected value" as if it were no JSON.
+        Err(why) if why.inner().classify() == Category::Data || why.inner().to_string().starts_with("expected value") => {
+            // A mistyped field may stand before a place where the text stops being JSON at all.
             serde_json::from_str::<IgnoredAny>(text).map_err(|why| malformed(&why))?;
             Err(invalid_field(&why.path().to_string(), &why.inner().to_string()))
         }
+        Err(why) => Err(malformed(why.inner())),
     }
 }
 
@@ -177,6 +179,12 @@ mod tests {
         items: Vec<Item>,
         quantity: i64,
         note: Option<String>,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Kind {
+        A,
     }
 
     async fn refused(text: &[u8]) -> (u16, String) {
@@ -196,6 +204,8 @@ mod tests {
             (r#"{"items": []}"#, "quantity"),
             (r#"{"items": [], "quantity": 1, "x": 1}"#, "x"),
             (r#"{"items": [], "quantity": 1, "note": "a\u0000"}"#, "note"),
+            (r#"{"items": [], "quantity": 1, "kind": 7}"#, "kind"),
+            (r#"{"items": [], "quantity": 1, "kind": ["A"]}"#, "kind"),
             ("[1]", ""),
             ("", "items"),
         ] {

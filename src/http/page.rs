@@ -49,6 +49,12 @@ impl Page {
         self.cursor.as_ref().map_or((i64::MAX, ""), |(at, id)| (*at, id))
     }
 
+    /// The place the page comes after, for lists in rising order.
+    #[must_use]
+    pub fn after(&self) -> Option<(i64, &str)> {
+        self.cursor.as_ref().map(|(at, id)| (*at, id.as_str()))
+    }
+
     /// How many rows to fetch: one more than shown tells whether there is a next page.
     #[must_use]
     pub fn fetch(&self) -> i64 {

@@ -192,7 +192,7 @@ impl Cashier {
             if execute!(&self.store, TAKE, next, &row.transaction_id, row.next_attempt_at)? == 0 {
                 continue;
             }
-            if row.order_id.parse().is_ok_and(|order: OrderId| self.engine.knows(order.campaign()) && !self.is_open(order)) {
+            if row.order_id.parse().is_ok_and(|order: OrderId| !self.is_open(order)) {
                 continue;
             }
             let payment = Payment {
@@ -253,9 +253,9 @@ impl Cashier {
         execute!(&self.store, DONE, self.clock.now(), order).map(|_row| ())
     }
 
-    /// Whether an order's campaign decides now; work for one that is being brought back must not hold up the others'.
+    /// Whether an order's campaign is not just being brought back; work for one that is must not hold up the others'.
     fn is_open(&self, order: OrderId) -> bool {
-        matches!(self.engine.gate(order.campaign()), Gate::Open(_))
+        !self.engine.knows(order.campaign()) || matches!(self.engine.gate(order.campaign()), Gate::Open(_))
     }
 
     /// What an order's payment request was for.

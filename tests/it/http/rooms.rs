@@ -105,6 +105,24 @@ served! {
         app.join(&ada, &second.room).await.refused(409, "room_closed");
     }
 
+    async fn joinable_rooms_come_page_by_page(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        for _ in 0..5 {
+            app.opened(&campaign).await;
+        }
+        let all = joinable(app, &campaign).await;
+        assert_eq!(all.len(), 5);
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        for items in [2, 2, 1] {
+            let page = app.get(&format!("/v1/campaigns/{campaign}/rooms?limit=2{cursor}")).await.expect(200);
+            let ids: Vec<String> = page.json["items"].as_array().unwrap().iter().map(|room| room["id"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(ids.len(), items);
+            seen.extend(ids);
+            cursor = page.json["next_cursor"].as_str().map(|next| format!("&cursor={next}")).unwrap_or_default();
+        }
+        assert_eq!((seen, cursor), (all, String::new()));
+    }
+
     async fn joinable_rooms_are_listed_nearly_full_first(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(3, 50, &json!({}))).await;
         let (_, one) = app.opened(&campaign).await;
