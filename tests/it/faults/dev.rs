@@ -119,3 +119,20 @@ async fn the_redis_of_dev_comes_back_when_it_dies() {
     })
     .await;
 }
+
+/// A kill in the middle of a start leaves half a recovery behind; the next start must not give up on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_starts_again_after_kills_during_its_start() {
+    let folder = Folder::new();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    let dev = Dev::launch(&data, &out);
+    dev.ready().await;
+    drop(dev);
+    for milliseconds in [60, 100, 140, 180, 220, 260, 300, 340] {
+        let mut dev = Dev::launch(&data, &out);
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        signal(&dev.child, Signal::KILL);
+        dev.child.wait().expect("wait");
+    }
+    Dev::launch(&data, &out).ready().await;
+}

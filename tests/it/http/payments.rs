@@ -207,4 +207,19 @@ served! {
         app.post("/operator/v1/refunds/ref_none/done").admin().await.refused(404, "not_found");
         refunds(app, 1).await;
     }
+
+    async fn money_taken_at_one_till_while_another_was_paid_goes_back(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let (ada, seat) = app.opened(&campaign).await;
+        app.pay(&ada, &seat.order).json(json!({"notify": "never"})).await.expect(200);
+        let price = app.get(&format!("/v1/orders/{}", seat.order)).by(&ada).await.expect(200).json["amount_fen"].as_i64().unwrap();
+        assert_eq!(app.report_paid(&seat.order, "till-2", price).await.expect(200).json["state"], "paid");
+        within(10, "the sandbox's money comes to light and goes back", async || {
+            let refunds = app.get("/operator/v1/refunds?state=done").admin().await.expect(200).json;
+            refunds["items"].as_array().unwrap().iter().any(|refund| {
+                refund["order_id"] == *seat.order && refund["provider"] == "sandbox" && refund["amount_fen"] == price && refund["reason"] == "paid_twice"
+            })
+        })
+        .await;
+    }
 }
