@@ -1,4 +1,4 @@
-//! The operator's routes for definitions: write, read, change, clone, check. What runs is in [`desk`].
+//! The operator's routes for definitions: write, read, change, clone, check. What runs is in [`super::desk`].
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
