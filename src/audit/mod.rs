@@ -81,7 +81,7 @@ pub async fn run(
     let before = fold.seq;
     let mut hot = BTreeMap::new();
     for table in program.tables.iter().filter(|table| !["meta", "log"].contains(table)) {
-        hot.insert((*table).to_owned(), engine.table(campaign, table).await.map_err(|error| Problem::defect(&error))?);
+        hot.insert((*table).to_owned(), engine.table(campaign, table).await.map_err(|error| error.trouble())?);
     }
     let end = engine.read(campaign, &[]).await?;
     wait_for_sql(store, campaign, end.place).await?;
