@@ -7,7 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::http::{blocked, json as to_json, report as check_report};
 use super::live::{self, existing};
@@ -16,21 +16,16 @@ use super::records::{self, Record, RecordState};
 use crate::app::App;
 use crate::code::Code;
 use crate::http::answer::Decided;
-use crate::http::body::{Json, KeyedJson};
+use crate::http::body::{Json, KeyedJson, Nothing};
 use crate::http::caller::{Editor, Operator, Viewer};
 use crate::http::extract::Id;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
 use crate::money::Fen;
-use crate::operator::audit::{Change, audit};
+use crate::operator::audit::{Change, audit, note};
 use crate::projector::cursor::Cursor;
 use crate::store::fetch_all;
-
-/// A body without fields.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
 
 /// Units to add, or to take back from what nobody holds (negative).
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -176,7 +171,7 @@ async fn set_status(app: &App, operator: &Operator<Editor>, campaign: CampaignId
     app.projector.settled(campaign, done.place).await?;
     let record = existing(app, campaign).await?;
     if record.state != before {
-        note(app, operator, "campaign.status", campaign, json!({"step": step})).await?;
+        note(&app.store, &operator.key.id, "campaign.status", &campaign.to_string(), app.clock.now(), json!({"step": step})).await?;
     }
     Ok(decided.json(StatusCode::OK, &record))
 }
@@ -206,7 +201,7 @@ pub async fn add_stock(
     let decided = Decided { campaign: id.0, place: done.place, replayed: done.replayed };
     let row = done.decision.map_err(|code| decided.refuse(code.into()))?;
     if !done.replayed {
-        note(&app, &operator, "campaign.stock", id.0, json!({"sku": sku, "add": add})).await?;
+        note(&app.store, &operator.key.id, "campaign.stock", &id.0.to_string(), app.clock.now(), json!({"sku": sku, "add": add})).await?;
     }
     Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
 }
@@ -241,30 +236,12 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         state: record.state,
         stock,
         rooms: rooms.into_iter().collect(),
-        orders: by_shown_state(orders),
+        orders: orders.into_iter().collect(),
         shoppers,
         paid_fen: Fen::new(paid),
         refunded_fen: Fen::new(refunded),
         share_visits,
     }))
-}
-
-/// Orders by the states that shoppers see: a hold that is being closed still awaits its payment.
-fn by_shown_state(orders: Vec<(String, i64)>) -> BTreeMap<String, i64> {
-    let mut shown = BTreeMap::new();
-    for (state, count) in orders {
-        let word = if ["held", "closing"].contains(&state.as_str()) { "awaiting_payment".to_owned() } else { state };
-        *shown.entry(word).or_default() += count;
-    }
-    shown
-}
-
-/// Writes an operator's act on a running campaign into the audit log.
-async fn note(app: &App, operator: &Operator<Editor>, action: &str, campaign: CampaignId, after: Value) -> Result<(), Problem> {
-    let target = campaign.to_string();
-    let mut tx = app.store.begin().await?;
-    audit(&mut tx, Change { actor: &operator.key.id, action, target: &target, before: None, after: Some(after) }, app.clock.now()).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::{CheckReport, check};
-use super::desk::{Nothing, put_in_force};
+use super::desk::put_in_force;
 use super::live::existing;
 use super::model::Definition;
 use super::patch::{self, PatchError};
@@ -16,7 +16,7 @@ use super::read::Fault;
 use super::records::{self, Record, RecordState};
 use crate::app::App;
 use crate::code::Code;
-use crate::http::body::Json;
+use crate::http::body::{Json, Nothing};
 use crate::http::caller::{Editor, Operator, Viewer};
 use crate::http::extract::Id;
 use crate::http::idempotency;

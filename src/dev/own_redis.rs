@@ -239,7 +239,6 @@ fn settings(home: &Home, maxmemory: &str) -> String {
     )
 }
 
-/// In the directory; where that path is too long, in a private directory under the temporary one, named after the long path.
 /// The address of the Redis of a directory, whether it runs or not.
 ///
 /// # Errors
@@ -248,6 +247,7 @@ pub fn url_of(directory: &Path) -> Result<String, DevError> {
     Ok(file_url("unix", &socket_path(directory)?))
 }
 
+/// In the directory; where that path is too long, in a private directory under the temporary one, named after the long path.
 fn socket_path(directory: &Path) -> Result<PathBuf, DevError> {
     let here = directory.join("redis.sock");
     if here.as_os_str().len() <= LONGEST_SOCKET_PATH {

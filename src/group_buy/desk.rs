@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::row::State;
 use super::view::{MemberView, RoomView};
@@ -11,7 +11,7 @@ use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page, bound};
+use crate::http::page::{Filters, List, Page};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::money::Fen;
@@ -33,17 +33,6 @@ pub struct RoomRecord {
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     updated_at: UnixMs,
-}
-
-/// Which rooms to list.
-#[derive(Debug, Deserialize)]
-struct RoomQuery {
-    state: Option<String>,
-    sku: Option<String>,
-    user_id: Option<String>,
-    room_id: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -80,7 +69,7 @@ pub async fn list(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<RoomQuery>,
+    query: Query<Filters>,
     page: Page,
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
@@ -88,11 +77,11 @@ pub async fn list(
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
+    let (from, to) = query.span()?;
     let state = query.state.unwrap_or_default();
     if !["", "open", "formed", "failed"].contains(&state.as_str()) {
         return Err(Problem::invalid("state", "must be open, formed or failed"));
     }
-    let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
     let (sku, user, room) = (query.sku.unwrap_or_default(), query.user_id.unwrap_or_default(), query.room_id.unwrap_or_default());

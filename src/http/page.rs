@@ -81,6 +81,31 @@ impl Page {
     }
 }
 
+/// What an operator's list of a campaign may be narrowed to.
+#[derive(Debug, Deserialize)]
+pub struct Filters {
+    /// The object's state.
+    pub state: Option<String>,
+    /// What it is about.
+    pub sku: Option<String>,
+    /// Whose it is.
+    pub user_id: Option<String>,
+    /// Its room.
+    pub room_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl Filters {
+    /// Made at or after, and before, in Unix ms.
+    ///
+    /// # Errors
+    /// 422 when a bound is no time.
+    pub fn span(&self) -> Result<(i64, i64), Problem> {
+        Ok((bound("from", self.from.as_deref(), 0)?, bound("to", self.to.as_deref(), i64::MAX)?))
+    }
+}
+
 /// Reads a bound of time in a query.
 ///
 /// # Errors

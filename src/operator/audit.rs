@@ -64,6 +64,16 @@ pub async fn audit(tx: &mut Tx, change: Change<'_>, now: UnixMs) -> Result<(), S
     Ok(())
 }
 
+/// Writes down an act that has no object before it, in a transaction of its own.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn note(store: &Store, actor: &str, action: &str, target: &str, now: UnixMs, after: Value) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    audit(&mut tx, Change { actor, action, target, before: None, after: Some(after) }, now).await?;
+    tx.commit().await
+}
+
 /// A page of the log, newest first.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cashier::Received;
-use super::http::{Nothing, state_of};
+use super::http::state_of;
 use super::provider::{Payment, SHOP};
 use super::records::{self, Filter, OrderRecord, RefundRecord};
 use crate::app::App;
@@ -15,15 +15,15 @@ use crate::campaign::live::{self, existing};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::http::answer::Decided;
-use crate::http::body::Json;
+use crate::http::body::{Json, Nothing};
 use crate::http::caller::{Finance, Operator, Viewer};
 use crate::http::extract::{Id, Query};
 use crate::http::idempotency;
-use crate::http::page::{List, Page, bound};
+use crate::http::page::{Filters, List, Page};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::{Fen, MAX_FEN};
-use crate::operator::audit::{Change, audit};
+use crate::operator::audit::note;
 
 /// The longest payment reference.
 const LONGEST_REFERENCE: usize = 64;
@@ -43,17 +43,6 @@ pub struct ShopPayment {
     paid_at: UnixMs,
 }
 
-/// Which orders to list.
-#[derive(Debug, Deserialize)]
-struct OrderQuery {
-    state: Option<String>,
-    sku: Option<String>,
-    user_id: Option<String>,
-    room_id: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-}
-
 /// Which refunds to list.
 #[derive(Debug, Deserialize)]
 struct RefundQuery {
@@ -70,17 +59,18 @@ pub async fn list(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<OrderQuery>,
+    query: Query<Filters>,
     page: Page,
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
+    let (from, to) = query.span()?;
     let filter = Filter {
         state: query.state.as_deref().map(state_of).transpose()?,
         sku: query.sku.unwrap_or_default(),
         user: query.user_id.unwrap_or_default(),
         room: query.room_id.unwrap_or_default(),
-        from: bound("from", query.from.as_deref(), 0)?,
-        to: bound("to", query.to.as_deref(), i64::MAX)?,
+        from,
+        to,
     };
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
@@ -124,7 +114,7 @@ pub async fn report_paid(
         Received::Kept => return Err(Code::OutcomeUnknown.into()),
         Received::ToldOtherwise => return Err(Problem::invalid("reference", "was reported for another order or amount")),
     };
-    note(&app, &operator, "order.paid", &payment.order_id, json!(report)).await?;
+    note(&app.store, &operator.key.id, "order.paid", &payment.order_id, app.clock.now(), json!(report)).await?;
     Ok(Decided::answer(id.0.campaign(), place, &records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
 }
 
@@ -166,13 +156,8 @@ pub async fn refund_done(
     }
     if refund.state != "done" {
         app.cashier.refunded(&refund.refund_no, &refund.order_id).await?;
-        note(&app, &operator, "refund.done", &refund.order_id, json!({"refund_no": refund.refund_no})).await?;
+        note(&app.store, &operator.key.id, "refund.done", &refund.order_id, app.clock.now(), json!({"refund_no": refund.refund_no}))
+            .await?;
     }
     Ok(HttpResponse::Ok().json(records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?))
-}
-
-async fn note(app: &App, operator: &Operator<Finance>, action: &str, target: &str, after: serde_json::Value) -> Result<(), Problem> {
-    let mut tx = app.store.begin().await?;
-    audit(&mut tx, Change { actor: &operator.key.id, action, target, before: None, after: Some(after) }, app.clock.now()).await?;
-    Ok(tx.commit().await?)
 }

@@ -19,7 +19,7 @@ use crate::campaign::live;
 use crate::code::Code;
 use crate::hot::{Place, Read};
 use crate::http::answer::Decided;
-use crate::http::body::{Json, KeyedJson};
+use crate::http::body::{Json, KeyedJson, Nothing};
 use crate::http::caller;
 use crate::http::extract::Id;
 use crate::http::idempotency;
@@ -36,11 +36,6 @@ const LOOK: Duration = Duration::from_millis(25);
 const LATE: i64 = 30;
 /// The furthest a tester may move the clock in one call, in seconds: a year.
 const FURTHEST: i64 = 366 * 24 * 3600;
-
-/// A body without fields.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
 
 /// What the client needs to pay.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -79,7 +79,7 @@ pub async fn of_user(store: &Store, user: UserId, (before, id): (i64, &str), fet
     rows.into_iter().map(Row::read).collect()
 }
 
-/// The campaigns a shopper has orders in.
+/// One order.
 ///
 /// # Errors
 /// Those of the database.
