@@ -16,6 +16,10 @@ use liebian::{admin, dev};
 /// How long the end waits for SQL to get what was answered; with the drain before it the end takes less than ten seconds.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
+/// Thousands of small answers a second, made on one thread and dropped on another: the system's allocator took a tenth of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 #[tokio::main]

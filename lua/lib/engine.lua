@@ -2,7 +2,7 @@
 ---
 --- ARGV[1]  packed { epoch, clock offset in ms, fixed time in ms or 0 }
 --- ARGV[2…] packed ops: maps with `op`, its arguments, and `key` and `body` where the caller sent an Idempotency-Key
---- Reply    { "ok", seq, now, next timer or -1, answer… }  |  { "fenced", reason }
+--- Reply    { "ok", seq, now, next timer or -1, { answer… }, seq before }  |  { "fenced", reason }
 --- Answer   { 1 yes | 0 no | -1 defect, word, seq, epoch of the first answer if this repeats it, else 0, packed payload… }
 
 local KEY_LIFE = 24 * 3600 * 1000 -- an Idempotency-Key is remembered for a day
@@ -79,4 +79,4 @@ if seq > meta.seq then
 elseif now > meta.now then
   redis.call("HSET", state.key("meta"), "now", string.format("%d", now))
 end
-return { "ok", seq, now, timers.next(), answers }
+return { "ok", seq, now, timers.next(), answers, meta.seq }

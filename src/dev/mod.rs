@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigError, Hidden, Settings};
 use crate::crypto::random_base62;
 use crate::operator::keys::new_secret;
 
-pub use own_redis::Redis;
+pub use own_redis::{Redis, url_of as redis_url};
 
 /// How long a start waits for the directory's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(2);

@@ -103,7 +103,7 @@ pub async fn open(
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
-    seated(&app, id.0, session.user_id, decided).await
+    seated(&app, id.0, &session, decided).await
 }
 
 /// Take a seat. Whoever is in already gets the same seat (200).
@@ -126,31 +126,35 @@ pub async fn join(
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
     let decided = ops::join_room(&app.engine, id.0, shopper, quantity, body.key.as_ref()).await?;
-    seated(&app, id.0.campaign(), session.user_id, decided).await
+    seated(&app, id.0.campaign(), &session, decided).await
 }
 
 /// Answers a decided open or join.
-async fn seated(app: &App, campaign: CampaignId, user: UserId, decided: Decided) -> Result<HttpResponse, Problem> {
-    let at = answer::Decided { campaign, place: decided.place, replayed: decided.replayed };
-    match decided.decision {
-        Ok(seat) => {
+async fn seated(app: &App, campaign: CampaignId, session: &Session, decided: Decided) -> Result<HttpResponse, Problem> {
+    let at = decided.place.map(|place| answer::Decided { campaign, place, replayed: decided.replayed });
+    match (decided.decision, at) {
+        (Ok(seat), at) => {
+            app.names.learn(session);
             // The seat is taken: that SQL does not tell a name now must not make it look refused.
             let names = names(app, std::iter::once(&seat.room)).await.unwrap_or_default();
-            let room = view_with(seat.room_id, &seat.room, Some(user), &names);
+            let room = view_with(seat.room_id, &seat.room, Some(session.user_id), &names);
             let status = if seat.fresh { StatusCode::CREATED } else { StatusCode::OK };
-            Ok(at.json(status, &SeatView { room, order: seat.order.view(seat.order_id) }))
+            let shown = SeatView { room, order: seat.order.view(seat.order_id) };
+            Ok(at.map_or_else(|| HttpResponse::build(status).json(&shown), |at| at.json(status, &shown)))
         }
-        Err(refusal) => {
-            let problem = Problem::new(refusal.code);
-            let names_another = matches!(refusal.code, Code::RoomFull | Code::RoomClosed | Code::RoomExpired);
-            if !names_another {
-                return Err(at.refuse(problem));
+        (Err(refusal), at) => {
+            let mut problem = Problem::new(refusal.code);
+            if matches!(refusal.code, Code::RoomFull | Code::RoomClosed | Code::RoomExpired) {
+                let alternative = refusal.alternative.and_then(|other| {
+                    let room_id = RoomId::from_hot(campaign, &other.0).ok()?;
+                    Some(AlternativeRoom { room_id, seats_left: other.1, expires_at: UnixMs::new(other.2) })
+                });
+                problem = problem.with("alternative", alternative);
             }
-            let alternative = refusal.alternative.and_then(|other| {
-                let room_id = RoomId::from_hot(campaign, &other.0).ok()?;
-                Some(AlternativeRoom { room_id, seats_left: other.1, expires_at: UnixMs::new(other.2) })
-            });
-            Err(at.refuse(problem.with("alternative", alternative)))
+            Err(match at {
+                Some(at) => at.refuse(problem),
+                None => problem,
+            })
         }
     }
 }

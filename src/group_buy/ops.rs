@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::row::RoomRow;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Class, Engine, Place, Trouble};
+use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Trouble};
 use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
 
@@ -58,11 +58,16 @@ pub struct Refusal {
 pub struct Decided {
     /// The seat, or why not.
     pub decision: Result<Box<Seat>, Refusal>,
-    /// Where it was decided.
-    pub place: Place,
+    /// Where it was decided; `None`: a refusal from memory.
+    pub place: Option<Place>,
     /// Whether an `Idempotency-Key` gave the first answer again.
     pub replayed: bool,
 }
+
+/// What meets any stranger who opens a room of the same SKU.
+const NO_ROOM_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::CampaignEnded];
+/// What meets any stranger who joins the same room.
+const NO_SEAT_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::RoomFull, Code::RoomClosed, Code::RoomExpired];
 
 /// Opens a room with its first seat.
 /// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
@@ -83,7 +88,8 @@ pub async fn open_room(
     };
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity };
-    read(campaign, user, engine.submit(campaign, Class::Admit, &op, key).await?)
+    let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity}"), to_anybody: NO_ROOM_FOR_ANYBODY };
+    seat(engine, campaign, &op, key, asks).await
 }
 
 /// Takes a seat in a room.
@@ -103,23 +109,35 @@ pub async fn join_room(
     let order = OrderId::random(campaign, &mut rand::rng());
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity };
-    read(campaign, user, engine.submit(campaign, Class::Admit, &op, key).await?)
+    let asks = Asks { who: user.to_owned(), target: format!("{} x{quantity}", room.hot()), to_anybody: NO_SEAT_FOR_ANYBODY };
+    seat(engine, campaign, &op, key, asks).await
+}
+
+async fn seat(engine: &Engine, campaign: CampaignId, op: &Op<'_>, key: Option<&IdempotencyKey>, asks: Asks) -> Result<Decided, Trouble> {
+    if key.is_none()
+        && let Some(Remembered { code, payload }) = engine.refusal(campaign, &asks)
+    {
+        return Ok(Decided { decision: Err(refusal(code, &payload)), place: None, replayed: false });
+    }
+    let user = asks.who.clone();
+    read(campaign, &user, engine.ask(campaign, Class::Admit, op, key, Some(asks)).await?)
+}
+
+fn refusal(code: Code, payload: &[Vec<u8>]) -> Refusal {
+    Refusal { code, alternative: payload.first().and_then(|packed| rmp_serde::from_slice(packed).ok()) }
 }
 
 fn read(campaign: CampaignId, user: &str, answer: Answer) -> Result<Decided, Trouble> {
     let decision = match answer.decision {
-        Ok(word) => {
-            Ok(Box::new(seat(campaign, user, &word, &answer.payload).ok_or_else(|| Trouble::Defect("a seat that does not read".into()))?))
-        }
-        Err(code) => {
-            let alternative = answer.payload.first().and_then(|packed| rmp_serde::from_slice(packed).ok());
-            Err(Refusal { code, alternative })
-        }
+        Ok(word) => Ok(Box::new(
+            seat_of(campaign, user, &word, &answer.payload).ok_or_else(|| Trouble::Defect("a seat that does not read".into()))?,
+        )),
+        Err(code) => Err(refusal(code, &answer.payload)),
     };
-    Ok(Decided { decision, place: answer.place, replayed: answer.replayed })
+    Ok(Decided { decision, place: Some(answer.place), replayed: answer.replayed })
 }
 
-fn seat(campaign: CampaignId, user: &str, word: &str, payload: &[Vec<u8>]) -> Option<Seat> {
+fn seat_of(campaign: CampaignId, user: &str, word: &str, payload: &[Vec<u8>]) -> Option<Seat> {
     let room: RoomRow = rmp_serde::from_slice(payload.first()?).ok()?;
     let order: OrderRow = rmp_serde::from_slice(payload.get(1)?).ok()?;
     Some(Seat {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use ::redis::Value;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::entry::{Change, Damage, Entry};
 use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
+use super::memory::{Asks, Memory, Remembered};
 use super::program::{Program, key};
 use super::redis::{CallError, Redis};
 use crate::clock::Clock;
@@ -112,6 +114,7 @@ impl Engine {
                 head: watch::Sender::new(start),
                 projected: watch::Sender::new(start),
                 acked: Mutex::new(VecDeque::new()),
+                memory: Memory::default(),
                 news: self.news.clone(),
             });
             tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
@@ -183,11 +186,26 @@ impl Engine {
         op: &T,
         idempotency: Option<&IdempotencyKey>,
     ) -> Result<Answer, Trouble> {
+        self.ask(campaign, class, op, idempotency, None).await
+    }
+
+    /// [`Self::submit`] of an op whose refusal may meet others too.
+    ///
+    /// # Errors
+    /// See [`Self::submit`].
+    pub async fn ask<T: Serialize>(
+        &self,
+        campaign: CampaignId,
+        class: Class,
+        op: &T,
+        idempotency: Option<&IdempotencyKey>,
+        asks: Option<Asks>,
+    ) -> Result<Answer, Trouble> {
         let ends = self.ends(campaign).ok_or(Trouble::Recovering)?;
         let packed = lane::pack(op, idempotency)?;
         Self::epoch(&ends).await?;
         let (answer, decided) = oneshot::channel();
-        let op = Op { packed, answer };
+        let op = Op { packed, asks, answer };
         match class {
             Class::Admit => {
                 if ends.lag() > MAX_LAG {
@@ -201,6 +219,18 @@ impl Engine {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Trouble::OutcomeUnknown),
         }
+    }
+
+    /// What this stranger would certainly be refused with, known without asking Redis.
+    #[must_use]
+    pub fn refusal(&self, campaign: CampaignId, asks: &Asks) -> Option<Remembered> {
+        let ends = self.ends(campaign)?;
+        let open = matches!(*ends.shared.gate.borrow(), Gate::Open(_));
+        let remembered = ends.shared.memory.refusal(asks, Instant::now()).filter(|_| open);
+        if remembered.is_some() {
+            metrics::counter!("liebian_refusals_from_memory_total").increment(1);
+        }
+        remembered
     }
 
     /// Sends exactly these packed ops as one call under `(epoch, fixed time in Unix ms)`: how tests and tools drive a program with a clock
@@ -312,6 +342,7 @@ impl Engine {
             if let Ok(mut acked) = ends.shared.acked.lock() {
                 acked.retain(|batch| batch.epoch == head.epoch);
             }
+            ends.shared.memory.forget();
             ends.shared.projected.send_replace(projected);
             ends.shared.head.send_replace(head);
             ends.shared.gate.send_replace(Gate::Open(head.epoch));

@@ -13,7 +13,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::program::{Program, Script};
+use super::memory::{Asks, Memory};
+use super::program::{Program, Script, key};
 use super::redis::{CallError, Redis, evalsha, is_broken, is_no_script, script_load, told};
 use crate::clock::Clock;
 use crate::code::Code;
@@ -50,6 +51,7 @@ pub struct IdempotencyKey {
 #[derive(Debug)]
 pub struct Op {
     pub(super) packed: Vec<u8>,
+    pub(super) asks: Option<Asks>,
     pub(super) answer: oneshot::Sender<Result<Answer, Trouble>>,
 }
 
@@ -156,6 +158,7 @@ pub(super) struct Shared {
     pub head: watch::Sender<Place>,
     pub projected: watch::Sender<Place>,
     pub acked: std::sync::Mutex<VecDeque<Acked>>,
+    pub memory: Memory,
     pub news: mpsc::UnboundedSender<News>,
 }
 
@@ -192,6 +195,7 @@ type Due = Option<Instant>;
 /// A batch that came back.
 struct Landed {
     ops: Vec<Op>,
+    class: Class,
     epoch: i64,
     reply: Result<Value, CallError>,
 }
@@ -256,7 +260,7 @@ impl Lane {
 
     /// Takes a batch's reply apart; answers when the next timer is due, if the reply says.
     fn land(&self, landed: Landed) -> Due {
-        let Landed { ops, epoch, reply } = landed;
+        let Landed { ops, class, epoch, reply } = landed;
         let decided = match reply {
             Ok(value) => Decided::read(value),
             Err(error) => {
@@ -270,9 +274,10 @@ impl Lane {
             }
         };
         match decided {
-            Some(Decided::Answers { seq, now, next, answers }) => {
+            Some(Decided::Answers { before, seq, now, next, answers }) => {
                 metrics::counter!("liebian_ops_total").increment(u64::try_from(ops.len()).unwrap_or_default());
                 metrics::counter!("liebian_batches_total").increment(1);
+                self.remember_refusals(class, (before, seq), &ops, &answers);
                 self.committed(Place { epoch, seq }, now, ops, answers);
                 (next >= 0).then(|| Instant::now() + Duration::from_millis(u64::try_from(next - now).unwrap_or(0)))
             }
@@ -289,13 +294,36 @@ impl Lane {
         }
     }
 
+    /// Keeps up to date what strangers may be told without asking. `before` and `seq` are the campaign's place before and after the batch.
+    fn remember_refusals(&self, class: Class, (before, seq): (i64, i64), ops: &[Op], answers: &[RawAnswer]) {
+        let memory = &self.shared.memory;
+        if before != self.shared.head.borrow().seq {
+            memory.forget();
+        } else if class == Class::Drain && seq > before {
+            memory.freed();
+        }
+        let now = Instant::now();
+        let mut unknown = false;
+        for (op, answer) in ops.iter().zip(answers) {
+            let Some(asks) = &op.asks else { continue };
+            match (answer.yes, Code::from_word(&answer.word)) {
+                (1, _) => memory.took(asks),
+                (0, Some(code)) => unknown |= memory.refused(asks, code, &answer.payload, now),
+                _ => {}
+            }
+        }
+        if unknown {
+            tokio::spawn(read_holders(Arc::clone(&self.shared)));
+        }
+    }
+
     /// Remembers what was decided until SQL has it, tells the projector, answers the callers.
     fn committed(&self, head: Place, now: i64, ops: Vec<Op>, answers: Vec<RawAnswer>) {
         let mut yes = Vec::new();
         let mut waiting = Vec::with_capacity(ops.len());
         // The first answer is the lane's own tick when the batch had no ops.
         for (op, raw) in ops.into_iter().zip(answers) {
-            let Op { packed, answer } = op;
+            let Op { packed, answer, .. } = op;
             if raw.yes == 1 && raw.replayed.is_none() {
                 yes.push((raw.seq, packed));
             }
@@ -324,6 +352,12 @@ impl Lane {
     }
 }
 
+/// Everybody who ever took something has a row of limits.
+async fn read_holders(shared: Arc<Shared>) {
+    let read = shared.redis.fields(&key(shared.campaign, "users")).await;
+    shared.memory.holders(read.ok());
+}
+
 fn refuse(ops: Vec<Op>, trouble: &Trouble) {
     for op in ops {
         let _gone = op.answer.send(Err(trouble.clone()));
@@ -347,7 +381,7 @@ async fn send(shared: Arc<Shared>, slot: usize, class: Class, epoch: i64, ops: V
         args.push(TICK);
     }
     let reply = call(&shared, slot, script, &args).await;
-    Landed { ops, epoch, reply }
+    Landed { ops, class, epoch, reply }
 }
 
 async fn call(shared: &Shared, slot: usize, script: &Script, args: &[&[u8]]) -> Result<Value, CallError> {
@@ -391,6 +425,8 @@ const TICK: &[u8] = b"\x81\xa2op\xa4tick";
 pub enum Decided {
     /// Every op was decided.
     Answers {
+        /// Sequence of the newest op before this batch.
+        before: i64,
         /// Sequence of the newest op.
         seq: i64,
         /// The script's clock, Unix ms.
@@ -428,7 +464,8 @@ impl Decided {
                 let (seq, now, next) = (int(&parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
                 let Value::Array(answers) = parts.next()? else { return None };
                 let answers = answers.into_iter().map(RawAnswer::parse).collect::<Option<_>>()?;
-                Some(Self::Answers { seq, now, next, answers })
+                let before = int(&parts.next()?)?;
+                Some(Self::Answers { before, seq, now, next, answers })
             }
             "fenced" => Some(Self::Fenced(text(parts.next()?)?)),
             _ => None,

@@ -11,9 +11,11 @@
 pub mod engine;
 pub mod entry;
 pub mod lane;
+mod memory;
 pub mod program;
 pub mod redis;
 
 pub use engine::{Engine, Read};
 pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};
+pub use memory::{Asks, Remembered};
 pub use program::Program;

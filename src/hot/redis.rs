@@ -195,14 +195,29 @@ impl Redis {
     /// See [`CallError`].
     pub async fn table(&self, key: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
         let kind: String = self.command("TYPE", &[key.as_bytes()]).await?;
-        let scan = if kind == "zset" { "ZSCAN" } else { "HSCAN" };
-        let (mut rows, mut place) = (HashMap::new(), "0".to_owned());
+        let mut rows = HashMap::new();
+        self.scan(if kind == "zset" { "ZSCAN" } else { "HSCAN" }, key, |field, row| drop(rows.insert(field, row))).await?;
+        Ok(rows)
+    }
+
+    /// The fields of a hash, read likewise; some may come twice.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn fields(&self, key: &str) -> Result<Vec<String>, CallError> {
+        let mut fields = Vec::new();
+        self.scan("HSCAN", key, |field, _row| fields.push(field)).await?;
+        Ok(fields)
+    }
+
+    async fn scan(&self, command: &str, key: &str, mut take: impl FnMut(String, Vec<u8>)) -> Result<(), CallError> {
+        let mut place = "0".to_owned();
         loop {
             let (next, page): (String, Vec<(String, Vec<u8>)>) =
-                self.command(scan, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
-            rows.extend(page);
+                self.command(command, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
+            page.into_iter().for_each(|(field, row)| take(field, row));
             if next == "0" {
-                return Ok(rows);
+                return Ok(());
             }
             place = next;
         }

@@ -148,10 +148,8 @@ async fn begin(app: &App, provider: &str, external_id: &str, display_name: Optio
     let login = Login { provider, external_id, display_name: display_name.as_deref() };
     let now = app.clock.now();
     let user = sign_in(&app.store, &login, now).await?;
-    if display_name.is_some() {
-        app.names.forget(user.user_id);
-    }
-    let session = Session::begin(user.user_id, now);
+    app.names.set(user.user_id, user.initial);
+    let session = Session::begin(user.user_id, user.initial, now);
     Ok(HttpResponse::Created().json(SessionAnswer {
         session_token: session.token(&app.secrets),
         user_id: user.user_id,

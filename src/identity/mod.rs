@@ -13,6 +13,6 @@ pub mod revocation;
 pub mod token;
 pub mod users;
 
-pub use names::Names;
+pub use names::{Initial, Names};
 pub use revocation::Revocations;
 pub use token::{Device, Session, SessionId};

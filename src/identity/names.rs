@@ -3,25 +3,62 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use super::token::Session;
 use crate::id::UserId;
 use crate::store::{Store, StoreError, fetch_all};
 
-/// So many names are kept; then all are forgotten and read again as needed.
-const KEPT: usize = 100_000;
+/// So many names are young; then the young become the old, and the old are forgotten (some 30 bytes each).
+const YOUNG: usize = 200_000;
 /// So many are asked for in one statement.
 const AT_ONCE: usize = 500;
 
-/// `张三` → `张**`, `Ada` → `A**`, no name → `**`. Marks that join to the first character are left out.
-#[must_use]
-pub fn masked(name: &str) -> String {
-    let first = name.trim().chars().find(|character| character.is_alphanumeric());
-    first.into_iter().chain("**".chars()).collect()
+/// All that others ever see of a name: its first letter or digit, if there is one. Marks that join to it are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Initial(pub Option<char>);
+
+impl Initial {
+    /// The initial of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self(name.trim().chars().find(|character| character.is_alphanumeric()))
+    }
+
+    /// `张三` → `张**`, `Ada` → `A**`, no name → `**`.
+    #[must_use]
+    pub fn masked(self) -> String {
+        self.0.into_iter().chain("**".chars()).collect()
+    }
 }
 
-/// Masked names by user id, kept in memory.
+/// `张三` → `张**`, `Ada` → `A**`, no name → `**`.
+#[must_use]
+pub fn masked(name: &str) -> String {
+    Initial::of(name).masked()
+}
+
+/// Initials by user id, kept in memory. Sessions bring them along, so that a stampede of joins asks SQL for none.
 #[derive(Debug, Default)]
 pub struct Names {
-    kept: Mutex<HashMap<UserId, String>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    young: HashMap<UserId, Initial>,
+    old: HashMap<UserId, Initial>,
+}
+
+impl Kept {
+    fn get(&self, user: &UserId) -> Option<Initial> {
+        self.young.get(user).or_else(|| self.old.get(user)).copied()
+    }
+
+    fn set(&mut self, user: UserId, initial: Initial) {
+        if self.young.len() >= YOUNG {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(user, initial);
+    }
 }
 
 impl Names {
@@ -30,14 +67,14 @@ impl Names {
     /// # Errors
     /// When the database does not answer.
     pub async fn of(&self, store: &Store, users: &[UserId]) -> Result<HashMap<UserId, String>, StoreError> {
-        let (mut names, missing) = self.kept_of(users);
+        let mut names = HashMap::with_capacity(users.len());
+        let missing = self.kept_of(users, &mut names);
         for some in missing.chunks(AT_ONCE) {
             let ids = serde_json::to_string(some).unwrap_or_default();
             for (id, name) in read(store, ids).await? {
                 if let Ok(id) = id.parse::<UserId>() {
-                    let name = masked(&name);
-                    self.set(id, name.clone());
-                    names.insert(id, name);
+                    self.set(id, Initial::of(&name));
+                    names.insert(id, masked(&name));
                 }
             }
         }
@@ -47,33 +84,33 @@ impl Names {
         Ok(names)
     }
 
-    /// Forgets one, after its name changed.
-    pub fn forget(&self, user: UserId) {
-        self.lock().remove(&user);
+    /// What a session says of its owner's name, unless more is known.
+    pub fn learn(&self, session: &Session) {
+        let mut kept = self.lock();
+        if kept.get(&session.user_id).is_none() {
+            kept.set(session.user_id, session.initial);
+        }
     }
 
-    fn kept_of(&self, users: &[UserId]) -> (HashMap<UserId, String>, Vec<UserId>) {
+    /// The name as it is now.
+    pub fn set(&self, user: UserId, initial: Initial) {
+        self.lock().set(user, initial);
+    }
+
+    /// Puts those in memory into `names` and answers the others.
+    fn kept_of(&self, users: &[UserId], names: &mut HashMap<UserId, String>) -> Vec<UserId> {
         let kept = self.lock();
         let mut missing = Vec::new();
-        let mut names = HashMap::with_capacity(users.len());
         for user in users {
             match kept.get(user) {
-                Some(name) => drop(names.insert(*user, name.clone())),
+                Some(initial) => drop(names.insert(*user, initial.masked())),
                 None => missing.push(*user),
             }
         }
-        (names, missing)
+        missing
     }
 
-    fn set(&self, user: UserId, name: String) {
-        let mut kept = self.lock();
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(user, name);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UserId, String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::names::Initial;
 use crate::clock::UnixMs;
 use crate::crypto::{Purpose, Secrets, base62_of, random_bytes};
 use crate::id::{DeviceId, UserId};
@@ -38,6 +39,8 @@ pub struct Session {
     pub session_id: SessionId,
     /// Whose.
     pub user_id: UserId,
+    /// What others see of the owner's name.
+    pub initial: Initial,
     /// Until when.
     pub expires_at: UnixMs,
 }
@@ -54,23 +57,26 @@ pub struct Device {
 impl Session {
     /// A new session of `user_id`.
     #[must_use]
-    pub fn begin(user_id: UserId, now: UnixMs) -> Self {
-        Self { session_id: SessionId(random_bytes()), user_id, expires_at: now.plus_seconds(LIFETIME_SECONDS) }
+    pub fn begin(user_id: UserId, initial: Initial, now: UnixMs) -> Self {
+        Self { session_id: SessionId(random_bytes()), user_id, initial, expires_at: now.plus_seconds(LIFETIME_SECONDS) }
     }
 
     /// Its token.
     #[must_use]
     pub fn token(&self, secrets: &Secrets) -> String {
-        seal(secrets, Purpose::Session, &[&self.session_id.0, self.user_id.hot().as_bytes()], self.expires_at)
+        let initial = self.initial.0.map_or(0, u32::from).to_be_bytes();
+        seal(secrets, Purpose::Session, &[&self.session_id.0, self.user_id.hot().as_bytes(), &initial], self.expires_at)
     }
 
     /// Reads a token; `None` if it is not ours or over. Whether it was revoked is [`super::Revocations`]' to say.
     #[must_use]
     pub fn read(secrets: &Secrets, token: &str, now: UnixMs) -> Option<Self> {
-        let (content, expires_at) = open::<32>(secrets, Purpose::Session, token, now)?;
-        let (session_id, user) = content.split_first_chunk::<16>()?;
+        let (content, expires_at) = open::<36>(secrets, Purpose::Session, token, now)?;
+        let (session_id, rest) = content.split_first_chunk::<16>()?;
+        let (user, initial) = rest.split_last_chunk::<4>()?;
         let user_id = UserId::from_hot(str::from_utf8(user).ok()?).ok()?;
-        Some(Self { session_id: SessionId(*session_id), user_id, expires_at })
+        let initial = Initial(char::from_u32(u32::from_be_bytes(*initial)).filter(|initial| *initial != '\0'));
+        Some(Self { session_id: SessionId(*session_id), user_id, initial, expires_at })
     }
 }
 
@@ -133,13 +139,14 @@ mod tests {
     use crate::clock::UnixMs;
     use crate::crypto::Secrets;
     use crate::id::UserId;
+    use crate::identity::names::Initial;
 
     const NOW: UnixMs = UnixMs::new(1_795_305_600_000);
 
     #[test]
     fn a_session_token_names_its_user_until_it_is_over() {
         let secrets = Secrets::new("a secret of at least 32 characters");
-        let session = Session::begin(UserId::random(&mut rand::rng()), NOW);
+        let session = Session::begin(UserId::random(&mut rand::rng()), Initial::of("张三"), NOW);
         let token = session.token(&secrets);
         assert_eq!(Session::read(&secrets, &token, NOW), Some(session));
         assert_eq!(Session::read(&secrets, &token, NOW.plus_seconds(LIFETIME_SECONDS)), None);

@@ -1,5 +1,6 @@
 //! The users table.
 
+use super::names::Initial;
 use crate::clock::UnixMs;
 use crate::id::UserId;
 use crate::store::{Store, StoreError, execute, fetch_optional};
@@ -20,6 +21,8 @@ pub struct Login<'a> {
 pub struct User {
     /// The shopper's id.
     pub user_id: UserId,
+    /// What others see of the name that is kept.
+    pub initial: Initial,
     /// Never had an order that was paid.
     pub newcomer: bool,
 }
@@ -43,12 +46,14 @@ pub async fn sign_in(store: &Store, login: &Login<'_>, now: UnixMs) -> Result<Us
     // Read through the writer's own order: on SQLite the reader sees every commit that was answered before.
     let row = fetch_optional!(
         store,
-        (String, Option<i64>),
-        "SELECT id, first_paid_at FROM users WHERE provider = $1 AND external_id = $2",
+        (String, String, Option<i64>),
+        "SELECT id, display_name, first_paid_at FROM users WHERE provider = $1 AND external_id = $2",
         login.provider,
         login.external_id,
     )?;
-    let found = row.and_then(|(id, first_paid_at)| Some(User { user_id: id.parse().ok()?, newcomer: first_paid_at.is_none() }));
+    let found = row.and_then(|(id, name, first_paid_at)| {
+        Some(User { user_id: id.parse().ok()?, initial: Initial::of(&name), newcomer: first_paid_at.is_none() })
+    });
     found.ok_or_else(|| StoreError::Rejected { unique: false, message: "a user row without a user id".to_owned() })
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod payments;
 mod people;
 mod races;
+mod refusals;
 mod repeats;
 mod rooms;
 mod running;

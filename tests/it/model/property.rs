@@ -214,7 +214,7 @@ impl Run<'_> {
 
 fn answers(reply: &Decided) -> (i64, i64, i64, Vec<Said>) {
     match reply {
-        Decided::Answers { seq, now, next, answers } => (*seq, *now, *next, answers.iter().map(Said::read).collect()),
+        Decided::Answers { seq, now, next, answers, .. } => (*seq, *now, *next, answers.iter().map(Said::read).collect()),
         Decided::Fenced(reason) => panic!("fenced: {reason}"),
     }
 }

@@ -1,0 +1,305 @@
+//! `make bench`: one run, one machine, one load generator. Everything is measured several times in turn, and the median counts.
+
+mod report;
+mod servers;
+mod shoppers;
+mod wrk;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use liebian::clock::UnixMs;
+use liebian::crypto::Secrets;
+use liebian::id::{CampaignId, RoomId};
+use liebian::store::{Store, fetch_one};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{Outcome, usual};
+use report::Figures;
+use servers::{Liebian, SECRET, Server};
+use shoppers::Shopper;
+use wrk::{Requests, Seen};
+
+/// Seats in a room of the benchmark: the smallest that WeChat still allows, so that most ops are joins.
+const SIZE: usize = 5;
+/// More requests a second than this machine will do; so many are made ready.
+const MOST_PER_SECOND: usize = 60_000;
+
+/// What to measure, and for how long.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The server's program
+    #[arg(long, default_value = "target/release/liebian")]
+    program: PathBuf,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    rounds: u32,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    seconds: u32,
+    /// Connections of the load generator
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    connections: u32,
+    /// Only figures whose name begins so
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the picture goes
+    #[arg(long, default_value = "target/bench.svg")]
+    picture: PathBuf,
+}
+
+/// Runs the benchmark.
+pub async fn main(args: Args) -> Outcome<()> {
+    match tokio::time::timeout(Duration::from_mins(20), Bench::start(args).await?.run()).await {
+        Ok(done) => done,
+        Err(_late) => Err("ended: the time is over".into()),
+    }
+}
+
+/// Totals since the servers started.
+struct Costs {
+    server_us: f64,
+    scripts_us: f64,
+    scripts: f64,
+}
+
+struct Bench {
+    args: Args,
+    directory: tempfile::TempDir,
+    secrets: Secrets,
+    noop: Server,
+    usual: Server,
+    usual_redis: liebian::dev::Redis,
+    liebian: Liebian,
+    store: Store,
+    bar: ProgressBar,
+}
+
+impl Bench {
+    async fn start(args: Args) -> Outcome<Self> {
+        let directory = tempfile::tempdir()?;
+        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("[{elapsed_precise}] {msg}")?);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar.set_message("starting servers");
+        let usual_redis = liebian::dev::Redis::start(&directory.path().join("usual"), "4gb", UnixMs::new(0)).await?;
+        let liebian = Liebian::start(&args.program, &directory.path().join("liebian")).await?;
+        Ok(Self {
+            noop: Server::noop().await?,
+            usual: Server::usual(&usual_redis.url()).await?,
+            store: Store::connect(&liebian.database_url()).await?,
+            secrets: Secrets::new(SECRET),
+            args,
+            directory,
+            usual_redis,
+            liebian,
+            bar,
+        })
+    }
+
+    async fn run(self) -> Outcome<()> {
+        let mut figures = Figures::default();
+        for round in 1..=self.args.rounds {
+            self.round(round, &mut figures).await?;
+        }
+        self.bar.finish_and_clear();
+        figures.print(&self.args.picture)?;
+        self.usual_redis.stop().await;
+        Ok(())
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        name.starts_with(&self.args.only)
+    }
+
+    fn tell(&self, round: u32, name: &str) {
+        self.bar.set_message(format!("round {round} of {}: {name}", self.args.rounds));
+    }
+
+    async fn round(&self, round: u32, figures: &mut Figures) -> Outcome<()> {
+        self.tell(round, "an empty handler");
+        figures.add("noop_rps", self.get(&format!("{}/", self.noop.base)).await?);
+        if self.wants("page") {
+            self.tell(round, "the campaign page");
+            figures.add("page_rps", self.page().await?);
+        }
+        if self.wants("sold_out") {
+            self.tell(round, "refusals of a sold-out campaign");
+            figures.add("sold_out_rps", self.sold_out().await?);
+        }
+        if self.wants("join") {
+            self.tell(round, "joins");
+            figures.add("join_rps", self.join().await?);
+        }
+        if self.wants("baseline") {
+            self.tell(round, "joins the usual way");
+            figures.add("baseline_join_rps", self.usual_join().await?);
+        }
+        Ok(())
+    }
+
+    async fn get(&self, url: &str) -> Outcome<f64> {
+        let seen = wrk::get(url, self.args.connections, self.args.seconds, &[]).await?;
+        no_refusals(seen, url)
+    }
+
+    async fn page(&self) -> Outcome<f64> {
+        let campaign = self.publish(1_000).await?;
+        let shopper = self.shoppers(1).await?.pop().ok_or("no shopper")?;
+        let body = json!({"campaign_id": campaign.to_string()}).to_string();
+        let link = self.once(&shopper, "/v1/shares", &body).await?;
+        let path = link["path"].as_str().ok_or("no path")?;
+        self.get(&format!("{}{path}", self.liebian.server.base)).await
+    }
+
+    async fn sold_out(&self) -> Outcome<f64> {
+        let campaign = self.publish(1).await?;
+        let path = format!("/v1/campaigns/{campaign}/rooms");
+        let shoppers = self.shoppers(1 + self.most()).await?;
+        let body = r#"{"sku":"load","quantity":1}"#;
+        self.once(&shoppers[0], &path, body).await?;
+        let mut requests = Requests::new(self.directory.path(), "sold_out")?;
+        for shopper in &shoppers[1..] {
+            requests.post(&path, &shopper.headers, body)?;
+        }
+        let seen = self.replay(&self.liebian.server, requests, self.args.seconds).await?;
+        if seen.refused == seen.answers { Ok(seen.per_second) } else { Err("somebody was not refused".into()) }
+    }
+
+    /// Every join is of a shopper of their own, on a device of their own, into a seat that is free.
+    async fn join(&self) -> Outcome<f64> {
+        let joins = self.most();
+        let rooms = joins.div_ceil(SIZE - 1);
+        let campaign = self.publish(2 * rooms * SIZE).await?;
+        let rooms = self.open(campaign, rooms).await?;
+        let shoppers = self.shoppers(joins).await?;
+        let requests = self.joins(&rooms, &shoppers)?;
+        drop(shoppers);
+        self.quiet(campaign).await?;
+        let before = self.costs().await?;
+        let seen = self.replay(&self.liebian.server, requests, self.args.seconds).await?;
+        let after = self.costs().await?;
+        let each = |cost: fn(&Costs) -> f64| (cost(&after) - cost(&before)) / seen.answers as f64;
+        eprintln!(
+            "joins: {:.0} a second; CPU each: {:.1} µs server, {:.1} µs scripts; {:.1} ops a batch",
+            seen.per_second,
+            each(|cost| cost.server_us),
+            each(|cost| cost.scripts_us),
+            1.0 / each(|cost| cost.scripts),
+        );
+        let rate = no_refusals(seen, "join")?;
+        let began = Instant::now();
+        self.quiet(campaign).await?;
+        eprintln!("the projector needed {:.1} s more", began.elapsed().as_secs_f64());
+        self.audit(campaign).await?;
+        Ok(rate)
+    }
+
+    async fn costs(&self) -> Outcome<Costs> {
+        let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
+        let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
+        let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha")).unwrap_or_default();
+        let field = |name: &str| line.split([':', ',']).find_map(|field| field.strip_prefix(name)?.parse().ok()).unwrap_or(0.0);
+        Ok(Costs { server_us: self.liebian.server.cpu_seconds() * 1e6, scripts_us: field("usec="), scripts: field("calls=") })
+    }
+
+    async fn usual_join(&self) -> Outcome<f64> {
+        let joins = self.most();
+        let rooms = usual::rooms(&self.usual_redis.url(), joins.div_ceil(SIZE - 1), SIZE).await?;
+        let shoppers = shoppers::make(&self.secrets, joins)?;
+        let requests = self.joins(&rooms, &shoppers)?;
+        no_refusals(self.replay(&self.usual, requests, self.args.seconds).await?, "the usual join")
+    }
+
+    fn joins(&self, rooms: &[RoomId], shoppers: &[Shopper]) -> Outcome<Requests> {
+        let mut requests = Requests::new(self.directory.path(), "joins")?;
+        for (shopper, room) in shoppers.iter().zip(rooms.iter().cycle()) {
+            requests.post(&format!("/v1/rooms/{room}/members"), &shopper.headers, r#"{"quantity":1}"#)?;
+        }
+        Ok(requests)
+    }
+
+    async fn replay(&self, server: &Server, requests: Requests, seconds: u32) -> Outcome<Seen> {
+        wrk::replay(&server.base, &requests.finish()?, self.args.connections, seconds).await
+    }
+
+    fn most(&self) -> usize {
+        MOST_PER_SECOND * self.args.seconds as usize
+    }
+
+    async fn shoppers(&self, count: usize) -> Outcome<Vec<Shopper>> {
+        let shoppers = shoppers::make(&self.secrets, count)?;
+        shoppers::sign_in(&self.store, &shoppers).await?;
+        Ok(shoppers)
+    }
+
+    /// A campaign with one SKU `load` of so many units.
+    async fn publish(&self, stock: usize) -> Outcome<CampaignId> {
+        let definition = json!({
+            "kind": "group_buy", "title": "Benchmark", "surface": "web", "rules_text": "A campaign that a benchmark made for itself.",
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z",
+            "items": [{"sku": "load", "title": "Load", "list_price_fen": 200, "stock": stock, "tiers": [{"size": SIZE, "price_fen": 100}]}],
+        });
+        let made = self.liebian.post("/operator/v1/campaigns", &definition).await?;
+        let id: CampaignId = made["id"].as_str().ok_or("no id")?.parse()?;
+        self.liebian.post(&format!("/operator/v1/campaigns/{id}/publish"), &json!({})).await?;
+        Ok(id)
+    }
+
+    /// Opens that many rooms or some more.
+    async fn open(&self, campaign: CampaignId, count: usize) -> Outcome<Vec<RoomId>> {
+        const AT_ONCE: usize = 20_000;
+        let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
+        let key = liebian::hot::program::key(campaign, "rooms");
+        for _ in 0..100 {
+            let open: usize = redis::cmd("HLEN").arg(&key).query_async(&mut redis).await?;
+            if open >= count {
+                break;
+            }
+            let mut requests = Requests::new(self.directory.path(), "opens")?;
+            for shopper in self.shoppers(AT_ONCE).await? {
+                requests.post(&format!("/v1/campaigns/{campaign}/rooms"), &shopper.headers, r#"{"sku":"load","quantity":1}"#)?;
+            }
+            let seen = wrk::replay_all(&self.liebian.server.base, &requests.finish()?, self.args.connections, 1).await?;
+            no_refusals(seen, "opening rooms")?;
+        }
+        let rooms: Vec<String> = redis::cmd("HKEYS").arg(&key).query_async(&mut redis).await?;
+        rooms.iter().take(count).map(|room| Ok(RoomId::from_hot(campaign, room)?)).collect()
+    }
+
+    /// One request of a shopper.
+    async fn once(&self, shopper: &Shopper, path: &str, body: &str) -> Outcome<Value> {
+        let mut request = reqwest::Client::new().post(format!("{}{path}", self.liebian.server.base)).body(body.to_owned());
+        for line in shopper.headers.lines().chain(["Content-Type: application/json"]) {
+            let (name, value) = line.split_once(": ").ok_or("a header line")?;
+            request = request.header(name, value);
+        }
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Waits until SQL has what Redis has.
+    async fn quiet(&self, campaign: CampaignId) -> Outcome<()> {
+        let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
+        let key = liebian::hot::program::key(campaign, "meta");
+        let until = Instant::now() + Duration::from_mins(3);
+        while Instant::now() < until {
+            let seq: i64 = redis::cmd("HGET").arg(&key).arg("seq").query_async(&mut redis).await?;
+            let row = fetch_one!(&self.store, (i64,), "SELECT seq FROM cursors WHERE campaign_id = $1", campaign.to_string())?;
+            if row.0 >= seq {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("SQL does not catch up".into())
+    }
+
+    async fn audit(&self, campaign: CampaignId) -> Outcome<()> {
+        let audit = self.liebian.post(&format!("/operator/v1/campaigns/{campaign}/audit"), &json!({})).await?;
+        if audit["ok"] == true { Ok(()) } else { Err(format!("the audit found something: {audit}").into()) }
+    }
+}
+
+fn no_refusals(seen: Seen, what: &str) -> Outcome<f64> {
+    if seen.refused == 0 { Ok(seen.per_second) } else { Err(format!("{} of {} answers of {what} were refusals", seen.refused, seen.answers).into()) }
+}

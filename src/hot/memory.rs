@@ -1,0 +1,181 @@
+//! Refusals from memory: when a campaign is sold out, its thousands of further visitors are told so without asking Redis.
+//!
+//! A refusal that would meet any stranger (the units are gone, the room is full) is remembered for a moment under what was asked for.
+//! It is forgotten as soon as this process sees anything decided that may free something, or that another process decides at all.
+//! It is told to strangers only: whoever took something in this campaign may have a seat that answers a repeat, so they are sent on to the
+//! program, and so is every caller with an `Idempotency-Key`. Who that is, is read from Redis once and kept up to date by the lane.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::code::Code;
+
+/// So long a refusal stands without being confirmed by the program.
+const STANDS: Duration = Duration::from_millis(100);
+/// Targets remembered at once; beyond that all are forgotten.
+const TARGETS: usize = 10_000;
+/// So many holders are kept (16 bytes and a table's slack each); a campaign with more is asked every time.
+const MOST_HOLDERS: usize = 1_000_000;
+
+/// Who asks, and for what: both as Redis names them.
+#[derive(Clone, Debug)]
+pub struct Asks {
+    /// The user.
+    pub who: String,
+    /// A room or a SKU.
+    pub target: String,
+    /// What may be said to any stranger who asks for the same.
+    pub to_anybody: &'static [Code],
+}
+
+/// A refusal remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Why.
+    pub code: Code,
+    /// What came with it.
+    pub payload: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    refused: HashMap<String, (Remembered, Instant)>,
+    holders: Holders,
+}
+
+/// Everybody who took something here.
+#[derive(Debug, Default)]
+enum Holders {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// Somebody looks; those seen meanwhile.
+    Reading(HashSet<String>),
+    /// These, and no others.
+    Known(HashSet<String>),
+    /// Too many to keep.
+    TooMany,
+}
+
+impl Memory {
+    /// The refusal that meets this stranger now, if one is known to.
+    pub fn refusal(&self, asks: &Asks, now: Instant) -> Option<Remembered> {
+        let state = self.state();
+        let Holders::Known(holders) = &state.holders else { return None };
+        let (remembered, until) = state.refused.get(&asks.target)?;
+        (*until > now && !holders.contains(&asks.who)).then(|| remembered.clone())
+    }
+
+    /// The program said yes.
+    pub fn took(&self, asks: &Asks) {
+        let mut state = self.state();
+        // Somebody got what was refused a moment ago.
+        state.refused.remove(&asks.target);
+        if let Holders::Reading(holders) | Holders::Known(holders) = &mut state.holders {
+            holders.insert(asks.who.clone());
+        }
+    }
+
+    /// The program said no. `true`: the holders are not known yet, and the caller is the one to read them.
+    #[must_use]
+    pub fn refused(&self, asks: &Asks, code: Code, payload: &[Vec<u8>], now: Instant) -> bool {
+        if !asks.to_anybody.contains(&code) {
+            return false;
+        }
+        let mut state = self.state();
+        if state.refused.len() >= TARGETS {
+            state.refused.clear();
+        }
+        state.refused.insert(asks.target.clone(), (Remembered { code, payload: payload.to_vec() }, now + STANDS));
+        let unknown = matches!(state.holders, Holders::Unknown);
+        if unknown {
+            state.holders = Holders::Reading(HashSet::new());
+        }
+        unknown
+    }
+
+    /// The holders as Redis named them while this process went on deciding. `None`: they could not be read.
+    pub fn holders(&self, read: Option<Vec<String>>) {
+        let mut state = self.state();
+        // Unknown again: another process decided meanwhile.
+        let Holders::Reading(seen) = &mut state.holders else { return };
+        let mut all = std::mem::take(seen);
+        state.holders = match read {
+            Some(read) => {
+                all.extend(read);
+                if all.len() > MOST_HOLDERS { Holders::TooMany } else { Holders::Known(all) }
+            }
+            None => Holders::Unknown,
+        };
+    }
+
+    /// Something may be free again.
+    pub fn freed(&self) {
+        self.state().refused.clear();
+    }
+
+    /// Another process decided here: whom it served is not known.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        state.refused.clear();
+        if !matches!(state.holders, Holders::TooMany) {
+            state.holders = Holders::Unknown;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::{Asks, Memory};
+    use crate::code::Code;
+
+    fn asks(who: &str) -> Asks {
+        Asks { who: who.to_owned(), target: "sku".to_owned(), to_anybody: &[Code::SoldOut] }
+    }
+
+    #[test]
+    fn strangers_are_told_and_holders_are_sent_on() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now));
+        assert!(memory.refusal(&asks("stranger"), now).is_none(), "who holds something is not known yet");
+        memory.took(&asks("quick"));
+        memory.holders(Some(vec!["early".to_owned()]));
+        assert!(memory.refusal(&asks("stranger"), now).is_none(), "somebody took one after the refusal");
+        assert!(!memory.refused(&asks("late"), Code::SoldOut, &[], now));
+        assert_eq!(memory.refusal(&asks("stranger"), now).unwrap().code, Code::SoldOut);
+        assert!(memory.refusal(&asks("early"), now).is_none());
+        assert!(memory.refusal(&asks("quick"), now).is_none());
+        assert!(memory.refusal(&asks("stranger"), now + super::STANDS).is_none());
+    }
+
+    #[test]
+    fn what_depends_on_the_caller_is_not_remembered_and_what_is_freed_is_forgotten() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        assert!(!memory.refused(&asks("late"), Code::OrderLimitReached, &[], now));
+        assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now));
+        memory.holders(Some(Vec::new()));
+        assert!(memory.refusal(&asks("stranger"), now).is_some());
+        memory.freed();
+        assert!(memory.refusal(&asks("stranger"), now).is_none());
+        assert!(!memory.refused(&asks("late"), Code::SoldOut, &[], now));
+        memory.forget();
+        assert!(memory.refusal(&asks("stranger"), now).is_none());
+        assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now), "the holders are read again");
+        memory.holders(None);
+        assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now), "they could not be read");
+    }
+}

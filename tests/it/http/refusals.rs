@@ -1,0 +1,78 @@
+//! Refusals from memory: strangers are told without asking Redis, and nobody is told what is not so.
+
+use serde_json::json;
+
+use crate::support::{Answer, Shopper, TestApp, served, with};
+
+/// Asks until the answer comes from memory: the first refusals make the server look who holds something. Bounded by the test's own time.
+async fn from_memory(mut ask: impl AsyncFnMut() -> Answer, code: &str) -> Answer {
+    loop {
+        let answer = ask().await;
+        assert_eq!(answer.code(), code, "{}", answer.text);
+        if answer.seq().is_none() {
+            return answer;
+        }
+    }
+}
+
+/// Shoppers on one phone, for a campaign that allows it.
+async fn crowd(app: &TestApp, count: usize) -> Vec<Shopper> {
+    let device = app.device().await;
+    let mut crowd = Vec::new();
+    for n in 0..count {
+        crowd.push(app.login(&device, &format!("refused-{n}"), "R").await);
+    }
+    crowd
+}
+
+served! {
+    async fn a_sold_out_campaign_tells_strangers_from_memory(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
+        let crowd = crowd(app, 3).await;
+        let [first, stranger, other] = &crowd[..] else { unreachable!("three shoppers") };
+        let seat = app.open(first, &campaign).expect(201).await.seat();
+        let told = from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+        assert_eq!((told.status, &told.json["retry"]), (409, &json!("later")));
+        from_memory(async || app.join(stranger, &seat.room).await, "sold_out").await;
+        // Whoever has a seat gets it, and a key is answered by the program, each time.
+        app.join(first, &seat.room).expect(200).await;
+        let keyed = app.open(other, &campaign).key("a key").refused(409, "sold_out").await;
+        assert!(keyed.seq().is_some());
+        assert!(app.open(other, &campaign).key("a key").refused(409, "sold_out").await.replayed());
+        // What is free again is had at once.
+        from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+        app.cancel(first, &seat.order).expect(200).await;
+        app.open(stranger, &campaign).expect(201).await;
+        from_memory(async || app.open(other, &campaign).await, "sold_out").await;
+        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "cherry-1kg", "add": 1})).expect(200).await;
+        app.open(other, &campaign).expect(201).await;
+    }
+
+    async fn a_full_room_names_another_from_memory(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(2, 100, &json!({"users_per_device": 100}))).await;
+        let crowd = crowd(app, 5).await;
+        let [first, second, third, stranger, late] = &crowd[..] else { unreachable!("five shoppers") };
+        let full = app.open(first, &campaign).expect(201).await.seat();
+        let seat = app.join(second, &full.room).expect(201).await.seat();
+        let open = app.open(third, &campaign).expect(201).await.seat();
+        let told = from_memory(async || app.join(stranger, &full.room).await, "room_full").await;
+        assert_eq!(told.json["alternative"]["room_id"], json!(open.room));
+        app.join(second, &full.room).expect(200).await;
+        app.cancel(second, &seat.order).expect(200).await;
+        app.join(stranger, &full.room).expect(201).await;
+        from_memory(async || app.join(late, &full.room).await, "room_full").await;
+    }
+
+    async fn a_new_process_looks_who_holds_a_seat_before_it_refuses(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
+        let crowd = crowd(app, 2).await;
+        let [first, stranger] = &crowd[..] else { unreachable!("two shoppers") };
+        let seat = app.open(first, &campaign).expect(201).await.seat();
+        from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+        app.restart().await;
+        // The new process knows nobody yet, so it asks.
+        assert!(app.open(stranger, &campaign).refused(409, "sold_out").await.seq().is_some());
+        from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+        app.join(first, &seat.room).expect(200).await;
+    }
+}
