@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint load \
-        need-rust need-redis need-postgres need-luacheck need-nextest
+.PHONY: help setup run test lint load bench \
+        need-rust need-redis need-postgres need-luacheck need-nextest need-wrk
 
 VALKEY_VERSION := 9.1.2.post2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -68,7 +68,13 @@ test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLi
 load: need-rust ## Throws a spike at the server that `make run` started with LIEBIAN_RATE_LIMITS=off, then audits it
 	@echo "==> Building the load test (the first time takes a minute)"
 	cargo build --release --locked --manifest-path loadtests/Cargo.toml --target-dir target
-	@exec ./target/release/liebian-loadtests --operator-key "$$(cat data/operator_key)"
+	@exec ./target/release/liebian-loadtests spike --operator-key "$$(cat data/operator_key)"
+
+bench: need-rust need-redis need-postgres need-wrk ## Measures the engine against an empty handler and the usual way, on servers of its own (some minutes)
+	@echo "==> Building server and benchmark (the first time takes some minutes)"
+	cargo build --release --locked
+	cargo build --release --locked --manifest-path loadtests/Cargo.toml --target-dir target
+	@exec ./target/release/liebian-loadtests bench $(BENCH)
 
 lint: need-rust need-luacheck ## Checks form and lints: Rust, Lua, documentation
 	@echo "==> Format"
@@ -90,6 +96,9 @@ need-redis:
 
 need-luacheck:
 	@command -v luacheck >/dev/null || { $(call apt_install,lua-check,luacheck for the Lua programs,); }
+
+need-wrk:
+	@command -v wrk >/dev/null || { $(call apt_install,wrk,the load generator wrk,); }
 
 need-postgres:
 	@compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || { \

@@ -39,6 +39,75 @@ impl Figures {
     }
 
     /// Prints the table and the JSON line, writes the picture.
+    pub fn print(&self, picture: &Path) -> Outcome<()> {
+        let mut json = Map::new();
+        println!("{:36} {:>12} {:>12} {:>12}", "", "median", "least", "most");
+        for (name, values) in &self.values {
+            let middle = self.median(name).unwrap_or_default();
+            let (least, most) = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
+            let digits = usize::from(middle < 10.0) * 2;
+            println!("{name:36} {middle:>12.digits$} {least:>12.digits$} {most:>12.digits$}");
+            json.insert((*name).to_owned(), Value::from(rounded(middle)));
+        }
+        for (name, above, below, aim) in RATIOS {
+            if let Some(ratio) = self.ratio(above, below) {
+                println!("{name:36} {ratio:>12.2} (aim: at least {aim})");
+                json.insert(name.to_owned(), Value::from(rounded(ratio)));
+            }
+        }
+        std::fs::write(picture, self.svg())?;
+        println!("picture: {}", picture.display());
+        println!("{}", Value::Object(json));
+        Ok(())
+    }
+
+    /// Bars of everything that is a rate, longest first, each with its figure.
+    fn svg(&self) -> String {
+        let mut bars: Vec<(&str, f64)> = self.values.keys().filter(|name| is_rate(name)).filter_map(|name| Some((*name, self.median(name)?))).collect();
+        bars.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let most = bars.first().map_or(1.0, |bar| bar.1);
+        let height = 56 + bars.len() * 30;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 {height}\" font-family=\"system-ui, sans-serif\" font-size=\"14\">\
+             <rect width=\"860\" height=\"{height}\" fill=\"#fff\"/>\
+             <text x=\"16\" y=\"30\" font-size=\"17\" font-weight=\"600\" fill=\"#222\">A second, median of all rounds (make bench)</text>\n"
+        );
+        for (place, (name, value)) in bars.iter().enumerate() {
+            let (y, width) = (48 + place * 30, (value / most * 440.0).max(1.0));
+            let colour = if name.contains("noop") { "#9aa0a6" } else if name.contains("baseline") || name.contains("single") { "#f2a33a" } else { "#d9372c" };
+            svg.push_str(&format!(
+                "<text x=\"16\" y=\"{text}\" fill=\"#444\">{name}</text>\
+                 <rect x=\"300\" y=\"{y}\" width=\"{width:.0}\" height=\"20\" rx=\"3\" fill=\"{colour}\"/>\
+                 <text x=\"{end:.0}\" y=\"{text}\" fill=\"#222\">{value:.0}</text>\n",
+                text = y + 15,
+                end = 308.0 + width,
+            ));
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+}
+
+fn is_rate(name: &str) -> bool {
+    name.ends_with("_rps") || name.ends_with("_per_s")
+}
+
+/// Whole, or to the thousandth where that says something.
+fn rounded(value: f64) -> f64 {
+    if value < 100.0 { (value * 1000.0).round() / 1000.0 } else { value.round() }
+}
+
+fn median(&self, name: &str) -> Option<f64> {
+        self.values.get(name).and_then(|values| median(values))
+    }
+
+    /// The median of the rounds' ratios: what a round has in common with itself, such as a busy neighbour, cancels out.
+    fn ratio(&self, above: &str, below: &str) -> Option<f64> {
+        let (above, below) = (self.values.get(above)?, self.values.get(below)?);
+        median(&above.iter().zip(below).map(|(above, below)| above / below).collect::<Vec<_>>())
+    }
+
+    /// Prints the table and the JSON line, writes the picture.
     pub fn print(&self, _picture: &Path) -> Outcome<()> {
         let mut json = Map::new();
         println!("{:28} {:>12} {:>12} {:>12}", "", "median", "least", "most");
