@@ -21,7 +21,9 @@ use crate::hot::redis::CallError;
 use crate::hot::{Engine, Program};
 use crate::http::health::Check;
 use crate::http::limits::Limits;
+use crate::http::open_streams::OpenStreams;
 use crate::http::problem::Problem;
+use crate::http::stream::LiveFeed;
 use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Names, Revocations, revocation};
@@ -67,6 +69,10 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// The log in SQL.
     pub projector: Arc<Projector>,
+    /// Rows as they change, for live streams and waiting readers.
+    pub feed: Arc<LiveFeed>,
+    /// The open streams.
+    pub streams: OpenStreams,
     /// Money's way in and out.
     pub cashier: Arc<Cashier>,
     /// The sandbox provider, if it is on.
@@ -125,6 +131,8 @@ impl App {
             limits: Limits::new(config.rate_limits),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),
+            feed: Arc::new(LiveFeed::new(Arc::clone(&engine))),
+            streams: OpenStreams::default(),
             cashier: Arc::new(cashier),
             clock,
             secrets,
@@ -250,6 +258,7 @@ impl App {
         chores.spawn(Arc::clone(self).sweep());
         chores.spawn(Arc::clone(self).write_visits());
         chores.spawn(Arc::clone(self).work_for_orders());
+        chores.spawn(Arc::clone(&self.feed).run());
         if self.sandbox.is_some() {
             chores.spawn(Arc::clone(self).follow_clock());
         }

@@ -8,7 +8,7 @@
 //! | over all domains | [`audit`] |
 //! | edge | [`http`] |
 //! | domains | [`campaign`], [`group_buy`], [`order`], [`share`], [`identity`], [`operator`] |
-//! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL) |
+//! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL), [`feed`] (log → readers) |
 //! | leaves | [`id`], [`money`], [`clock`], [`code`], [`crypto`] |
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod code;
 pub mod config;
 pub mod crypto;
 pub mod dev;
+pub mod feed;
 pub mod group_buy;
 pub mod hot;
 pub mod http;

@@ -1,12 +1,10 @@
 //! The shopper's routes on rooms.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::ETAG;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
 use super::ops::{self, Decided, Shopper};
@@ -21,24 +19,21 @@ use crate::hot::engine::Found;
 use crate::http::answer;
 use crate::http::body::KeyedJson;
 use crate::http::caller::MaybeSession;
-use crate::http::extract::{Id, Query};
+use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
+use crate::identity::names::masked;
 use crate::identity::{Device, Session};
 use crate::money::Fen;
 use crate::order::view::OrderView;
 
 /// The most units one order may ask for, whatever the campaign allows.
 const MOST_UNITS: i64 = 10_000;
-/// The longest a GET waits for a change.
-const LONGEST_WAIT: u64 = 25;
 /// Weight of a free seat in the list of joinable rooms; the same as in `lua/group_buy/rooms.lua`.
 const FULLNESS: i64 = 10_000_000_000_000;
 /// Rooms opened in the same millisecond share a place in the list; so many are looked through for where a page goes on.
 const SAME_PLACE: usize = 1_000;
-/// Without news of this process a waiting GET looks again this often: other processes change rooms too.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A room to open.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -68,12 +63,6 @@ pub struct SeatView {
     room: RoomView,
     /// The order that holds the seat.
     order: OrderView,
-}
-
-/// How long to wait for a change.
-#[derive(Debug, Deserialize)]
-struct Waiting {
-    wait_seconds: Option<u64>,
 }
 
 fn units(quantity: i64) -> Result<i64, Problem> {
@@ -205,46 +194,6 @@ fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Ve
     Ok(rooms)
 }
 
-/// One room. With `If-None-Match` and `wait_seconds` the answer waits for a change.
-#[utoipa::path(tag = "rooms", params(("id" = RoomId, Path), ("wait_seconds" = Option<u64>, Query, maximum = 25)),
-    responses((status = 200, body = RoomView), (status = 304, description = "unchanged since the ETag")))]
-#[get("/v1/rooms/{id}")]
-pub async fn read(
-    app: Data<App>,
-    request: HttpRequest,
-    session: MaybeSession,
-    id: Id<RoomId>,
-    waiting: Query<Waiting>,
-) -> Result<HttpResponse, Problem> {
-    let wait = waiting.0.wait_seconds.unwrap_or(0);
-    if wait > LONGEST_WAIT {
-        return Err(Problem::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT}")));
-    }
-    let user = session.0.map(|session| session.user_id);
-    let until = tokio::time::Instant::now() + Duration::from_secs(wait);
-    let mut draining = app.draining();
-    loop {
-        let room = find(&app, id.0).await?.ok_or(Code::NotFound)?;
-        let shown = view(&app, id.0, &room, user).await?;
-        let etag = etag(&shown);
-        if !answer::is_known(&request, &etag) {
-            return Ok(HttpResponse::Ok().insert_header((ETAG, etag)).insert_header(("cache-control", "private, no-cache")).json(shown));
-        }
-        if tokio::time::Instant::now() >= until || app.is_draining() {
-            return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
-        }
-        tokio::select! {
-            _ = draining.changed() => {}
-            () = tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)) => {}
-        }
-    }
-}
-
-fn etag(room: &RoomView) -> String {
-    let hash = crate::crypto::sha256_hex(&serde_json::to_vec(room).unwrap_or_default());
-    format!("\"{}\"", hash.get(..16).unwrap_or_default())
-}
-
 /// A room of a published campaign.
 ///
 /// # Errors
@@ -266,20 +215,24 @@ pub async fn view(app: &App, id: RoomId, room: &RoomRow, you: Option<UserId>) ->
     Ok(view_with(id, room, you, &names))
 }
 
-async fn names<'a>(app: &App, rooms: impl Iterator<Item = &'a RoomRow>) -> Result<HashMap<UserId, String>, Problem> {
+/// The masked names of rooms' members.
+///
+/// # Errors
+/// When SQL does not answer.
+pub(super) async fn names<'a>(app: &App, rooms: impl Iterator<Item = &'a RoomRow>) -> Result<HashMap<UserId, String>, Problem> {
     let users: Vec<UserId> = rooms.flat_map(|room| &room.members).filter_map(|member| UserId::from_hot(&member.0).ok()).collect();
     Ok(app.names.of(&app.store, &users).await?)
 }
 
-fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<UserId, String>) -> RoomView {
-    let name = |user: &str| UserId::from_hot(user).ok().and_then(|user| names.get(&user).cloned()).unwrap_or_default();
+/// The view of a room with the names at hand.
+pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<UserId, String>) -> RoomView {
+    let name = |user: &str| UserId::from_hot(user).ok().and_then(|user| names.get(&user).cloned()).unwrap_or_else(|| masked(""));
     let mut members: Vec<MemberView> = room
         .members
         .iter()
         .map(|member| MemberView { name: name(&member.0), leader: member.1 == room.leader, paid: member.2 == 1 })
         .collect();
     members.sort_by_key(|member| !member.leader);
-    let your_order = you.and_then(|user| room.order_of(user.hot()));
     RoomView {
         id,
         campaign_id: id.campaign(),
@@ -293,7 +246,12 @@ fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<Us
         members,
         price_fen: Fen::new(room.price),
         expires_at: UnixMs::new(room.expires_at),
-        you: your_order
-            .and_then(|order| Some(RoomYou { order_id: OrderId::from_hot(id.campaign(), order).ok()?, leader: order == room.leader })),
+        you: you.and_then(|user| seat_of(id, room, user)),
     }
+}
+
+/// A user's seat in a room.
+pub(super) fn seat_of(id: RoomId, room: &RoomRow, user: UserId) -> Option<RoomYou> {
+    let order = room.order_of(user.hot())?;
+    Some(RoomYou { order_id: OrderId::from_hot(id.campaign(), order).ok()?, leader: order == room.leader })
 }

@@ -18,6 +18,7 @@ use crate::hot::Program;
 
 pub mod desk;
 pub mod http;
+pub mod live;
 pub mod ops;
 pub mod projection;
 pub mod row;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use ::redis::Value;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::entry::{Change, Damage, Entry};
 use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
 use super::memory::{Asks, Memory, Remembered};
 use super::program::{Program, key};
-use super::redis::{CallError, Redis};
+use super::redis::{CallError, LogRow, Redis};
 use crate::clock::Clock;
 use crate::id::CampaignId;
 
@@ -74,6 +74,7 @@ pub struct Engine {
     lanes: RwLock<HashMap<CampaignId, Ends>>,
     news: mpsc::UnboundedSender<News>,
     stream: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+    committed: Arc<Notify>,
 }
 
 impl Engine {
@@ -83,7 +84,14 @@ impl Engine {
     /// When the URL does not read.
     pub fn new(url: &str, clock: Arc<Clock>) -> Result<Self, CallError> {
         let (news, stream) = mpsc::unbounded_channel();
-        Ok(Self { redis: Arc::new(Redis::new(url)?), clock, lanes: RwLock::default(), news, stream: Mutex::new(Some(stream)) })
+        let (redis, committed) = (Arc::new(Redis::new(url)?), Arc::default());
+        Ok(Self { redis, clock, lanes: RwLock::default(), news, stream: Mutex::new(Some(stream)), committed })
+    }
+
+    /// Poked whenever a log grew by this process' doing; for one listener.
+    #[must_use]
+    pub fn committed(&self) -> &Notify {
+        &self.committed
     }
 
     /// The engine's news, for the one keeper that recovers and projects. `None` the second time.
@@ -116,6 +124,7 @@ impl Engine {
                 acked: Mutex::new(VecDeque::new()),
                 memory: Memory::default(),
                 news: self.news.clone(),
+                committed: Arc::clone(&self.committed),
             });
             tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
             Ends { shared, admit, drain, poke }
@@ -488,6 +497,22 @@ impl Engine {
     pub async fn log_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<Entry>, LogError> {
         let rows = self.redis.log_after(&key(campaign, "log"), seq, count).await?;
         Ok(rows.into_iter().map(|row| Entry::read(row.hash, row.packed)).collect::<Result<_, _>>()?)
+    }
+
+    /// The same entries as they are.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn log_rows_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<LogRow>, CallError> {
+        self.redis.log_after(&key(campaign, "log"), seq, count).await
+    }
+
+    /// The epoch that Redis serves a campaign in, also where this process knows of another; `None` where there is no state.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn epoch_in_redis(&self, campaign: CampaignId) -> Result<Option<i64>, CallError> {
+        self.redis.command("HGET", &[key(campaign, "meta").as_bytes(), b"epoch"]).await
     }
 
     /// Cuts the log before `seq`.

@@ -1,7 +1,8 @@
 //! A log entry: what one batch decided, with every row it changed, chained to the entry before.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
+use serde_bytes::{ByteBuf, Bytes};
 
 use crate::crypto::sha1_hex;
 
@@ -42,6 +43,34 @@ pub struct Body {
     pub events: Vec<Event>,
     /// Every changed row: folding these over an empty state gives the hot state.
     pub changes: Vec<Change>,
+}
+
+/// What a body says of places and rows, borrowed from it; events are passed over.
+#[derive(Debug, Deserialize)]
+pub struct Glance<'a> {
+    _format: u32,
+    /// The epoch it was decided in.
+    pub epoch: i64,
+    _version: i64,
+    /// Sequence of the first op.
+    pub first: i64,
+    /// Sequence of the last op.
+    pub last: i64,
+    _at: i64,
+    _events: IgnoredAny,
+    /// Every changed row, each once: table, field, new packed value (empty = deleted).
+    #[serde(borrow)]
+    pub changes: Vec<(&'a str, &'a str, &'a Bytes)>,
+}
+
+impl<'a> Glance<'a> {
+    /// Looks at a packed body.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn at(packed: &'a [u8]) -> Result<Self, Damage> {
+        Ok(rmp_serde::from_slice(packed)?)
+    }
 }
 
 /// An entry as the log holds it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::redis::Value;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::memory::{Asks, Memory};
@@ -160,6 +160,8 @@ pub(super) struct Shared {
     pub acked: std::sync::Mutex<VecDeque<Acked>>,
     pub memory: Memory,
     pub news: mpsc::UnboundedSender<News>,
+    /// Poked when the log grew: for those who read it, whichever campaign's it is.
+    pub committed: Arc<Notify>,
 }
 
 impl Shared {
@@ -333,6 +335,7 @@ impl Lane {
         if before.seq != head.seq || before.epoch != head.epoch {
             self.remember(Acked { epoch: head.epoch, last: head.seq, at: Instant::now(), ops: yes });
             let _gone = self.shared.news.send(News::Committed(self.shared.campaign));
+            self.shared.committed.notify_one();
         }
         for (answer, raw) in waiting {
             // A caller that went away asks again.

@@ -143,7 +143,7 @@ impl Limits {
 }
 
 /// An IPv6 customer has a whole /64.
-fn subnet(ip: IpAddr) -> IpAddr {
+pub(super) fn subnet(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),

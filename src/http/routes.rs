@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
 use crate::campaign::{desk, http as campaigns, storefront};
-use crate::group_buy::{desk as room_desk, http as rooms};
+use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
 use crate::order::{desk as order_desk, http as orders};
 use crate::share::{desk as share_desk, http as shares};
 use crate::{identity, operator};
@@ -16,7 +16,8 @@ pub fn all(cfg: &mut ServiceConfig) {
 
 fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(storefront::list).service(storefront::read);
-    cfg.service(rooms::joinable).service(rooms::open).service(rooms::read).service(rooms::join);
+    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join);
+    cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
     cfg.service(shares::create).service(shares::revoke).service(shares::read).service(shares::show);

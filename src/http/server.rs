@@ -15,7 +15,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::openapi::{self, Methods};
-use super::{envelope, limits, routes};
+use super::{envelope, limits, routes, sockets};
 use crate::app::App;
 
 /// An idle connection is kept so long.
@@ -57,6 +57,7 @@ async fn nothing_here(request: actix_web::HttpRequest, methods: Data<Methods>) -
 pub async fn serve(app: Data<App>, ready: impl FnOnce()) -> io::Result<()> {
     let listen = app.config.listen;
     let state = app.clone();
+    sockets::allow_many();
     let server = HttpServer::new(move || web_app(state.clone()))
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .client_request_timeout(HEAD_WITHIN)
@@ -64,6 +65,7 @@ pub async fn serve(app: Data<App>, ready: impl FnOnce()) -> io::Result<()> {
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
+        .on_connect(|connection, _| sockets::set_up(connection))
         .bind(listen)?
         .run();
     let handle = server.handle();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const LEAVES: [&str; 5] = ["clock", "code", "crypto", "id", "money"];
-const MECHANISMS: [&str; 3] = ["hot", "projector", "store"];
+const MECHANISMS: [&str; 4] = ["feed", "hot", "projector", "store"];
 const DOMAINS: [&str; 6] = ["campaign", "group_buy", "identity", "operator", "order", "share"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -58,6 +58,7 @@ fn leaves_name_only_leaves_and_mechanisms_name_no_domain_and_no_edge() {
             layer if LEAVES.contains(&layer) => &[],
             "store" => &["store"],
             "hot" => &["hot"],
+            "feed" => &["feed", "hot"],
             "projector" => &["projector", "hot", "store"],
             _ => continue,
         };

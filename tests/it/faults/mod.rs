@@ -11,3 +11,5 @@ mod losses;
 mod outages;
 mod pairs;
 mod rollbacks;
+
+pub(crate) use losses::hold_sql;

@@ -1,41 +1,11 @@
 //! Two servers on one Redis and one Postgres.
 
-use std::net::TcpListener;
-use std::process::Child;
 use std::time::{Duration, Instant};
-
-use rustix::process::Signal;
 
 use super::ledger::{Losses, counted, epochs, missing, settle};
 use super::load::Fair;
 use super::losses::hold_sql;
-use crate::support::{Db, Setup, TestApp, signal, within};
-
-/// A second server beside the app's own. Killed when dropped.
-struct Second {
-    base: String,
-    child: Child,
-}
-
-impl Second {
-    async fn start(app: &TestApp) -> Self {
-        let listen = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address").to_string();
-        let child = app.spawn(&["serve", "--listen", &listen]);
-        let base = format!("http://{listen}");
-        within(20, "the second server is ready", async || {
-            app.http.get(format!("{base}/health/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
-        Self { base, child }
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        signal(&self.child, Signal::KILL);
-        self.child.wait().expect("wait for the second server");
-    }
-}
+use crate::support::{Db, Second, Setup, TestApp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_frozen_while_another_recovers_breaks_nothing_when_it_wakes() {

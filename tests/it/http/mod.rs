@@ -6,6 +6,7 @@ mod documents;
 mod edges;
 mod holds;
 mod limits;
+mod live;
 mod payments;
 mod people;
 mod races;
