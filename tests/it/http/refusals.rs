@@ -30,36 +30,36 @@ served! {
         let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
         let crowd = crowd(app, 3).await;
         let [first, stranger, other] = &crowd[..] else { unreachable!("three shoppers") };
-        let seat = app.open(first, &campaign).expect(201).await.seat();
+        let seat = app.open(first, &campaign).await.expect(201).seat();
         let told = from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
         assert_eq!((told.status, &told.json["retry"]), (409, &json!("later")));
         from_memory(async || app.join(stranger, &seat.room).await, "sold_out").await;
         // Whoever has a seat gets it, and a key is answered by the program, each time.
-        app.join(first, &seat.room).expect(200).await;
-        let keyed = app.open(other, &campaign).key("a key").refused(409, "sold_out").await;
+        app.join(first, &seat.room).await.expect(200);
+        let keyed = app.open(other, &campaign).key("a-key").await.refused(409, "sold_out");
         assert!(keyed.seq().is_some());
-        assert!(app.open(other, &campaign).key("a key").refused(409, "sold_out").await.replayed());
+        assert!(app.open(other, &campaign).key("a-key").await.refused(409, "sold_out").replayed());
         // What is free again is had at once.
         from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
-        app.cancel(first, &seat.order).expect(200).await;
-        app.open(stranger, &campaign).expect(201).await;
+        app.cancel(first, &seat.order).await.expect(200);
+        app.open(stranger, &campaign).await.expect(201);
         from_memory(async || app.open(other, &campaign).await, "sold_out").await;
-        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "cherry-1kg", "add": 1})).expect(200).await;
-        app.open(other, &campaign).expect(201).await;
+        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "cherry-1kg", "add": 1})).await.expect(200);
+        app.open(other, &campaign).await.expect(201);
     }
 
     async fn a_full_room_names_another_from_memory(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(2, 100, &json!({"users_per_device": 100}))).await;
         let crowd = crowd(app, 5).await;
         let [first, second, third, stranger, late] = &crowd[..] else { unreachable!("five shoppers") };
-        let full = app.open(first, &campaign).expect(201).await.seat();
-        let seat = app.join(second, &full.room).expect(201).await.seat();
-        let open = app.open(third, &campaign).expect(201).await.seat();
+        let full = app.open(first, &campaign).await.expect(201).seat();
+        let seat = app.join(second, &full.room).await.expect(201).seat();
+        let open = app.open(third, &campaign).await.expect(201).seat();
         let told = from_memory(async || app.join(stranger, &full.room).await, "room_full").await;
         assert_eq!(told.json["alternative"]["room_id"], json!(open.room));
-        app.join(second, &full.room).expect(200).await;
-        app.cancel(second, &seat.order).expect(200).await;
-        app.join(stranger, &full.room).expect(201).await;
+        app.join(second, &full.room).await.expect(200);
+        app.cancel(second, &seat.order).await.expect(200);
+        app.join(stranger, &full.room).await.expect(201);
         from_memory(async || app.join(late, &full.room).await, "room_full").await;
     }
 
@@ -67,12 +67,12 @@ served! {
         let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
         let crowd = crowd(app, 2).await;
         let [first, stranger] = &crowd[..] else { unreachable!("two shoppers") };
-        let seat = app.open(first, &campaign).expect(201).await.seat();
+        let seat = app.open(first, &campaign).await.expect(201).seat();
         from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
         app.restart().await;
         // The new process knows nobody yet, so it asks.
-        assert!(app.open(stranger, &campaign).refused(409, "sold_out").await.seq().is_some());
+        assert!(app.open(stranger, &campaign).await.refused(409, "sold_out").seq().is_some());
         from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
-        app.join(first, &seat.room).expect(200).await;
+        app.join(first, &seat.room).await.expect(200);
     }
 }
