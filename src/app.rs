@@ -24,6 +24,7 @@ use crate::http::limits::Limits;
 use crate::http::open_streams::OpenStreams;
 use crate::http::problem::Problem;
 use crate::http::stream::LiveFeed;
+use crate::http::traffic::Traffic;
 use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Names, Revocations, revocation};
@@ -85,8 +86,10 @@ pub struct App {
     pub revocations: Revocations,
     /// Visits of share links, until they are written.
     pub visits: Visits,
-    /// Limits per address, device and user.
-    pub limits: Limits,
+    /// Limits per address, subnet, device and user.
+    pub limits: Arc<Limits>,
+    /// Requests, counted.
+    pub traffic: Arc<Traffic>,
     /// Renders the figures.
     pub metrics: PrometheusHandle,
     draining: watch::Sender<bool>,
@@ -128,7 +131,8 @@ impl App {
             definitions: Definitions::default(),
             revocations: Revocations::default(),
             visits: Visits::default(),
-            limits: Limits::new(config.rate_limits),
+            limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
+            traffic: Arc::default(),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),
             feed: Arc::new(LiveFeed::new(Arc::clone(&engine))),
@@ -195,7 +199,7 @@ impl App {
     pub fn figures(&self) -> String {
         metrics::gauge!("liebian_projection_lag_seconds").set(self.lag().as_secs_f64());
         metrics::gauge!("liebian_campaigns").set(f64::from(u32::try_from(self.engine.campaigns().len()).unwrap_or(u32::MAX)));
-        self.metrics.render()
+        self.traffic.render() + &self.metrics.render()
     }
 
     /// Takes over the sandbox clock that SQL keeps, so that it survives restarts and holds for all processes.
@@ -339,7 +343,6 @@ impl App {
         let mut every = tokio::time::interval(SWEEP_EVERY);
         loop {
             every.tick().await;
-            self.limits.sweep();
             self.metrics.run_upkeep();
             if let Err(why) = idempotency::sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old idempotency keys could not be swept");

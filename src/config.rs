@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use ipnet::IpNet;
 
 use crate::id::CampaignId;
@@ -76,9 +76,12 @@ pub struct Settings {
     /// 32 to 128 visible characters: an admin key made at first start, instead of the demo key
     #[arg(long, env = "LIEBIAN_OPERATOR_KEY", hide_env_values = true, value_parser = operator_key, global = true)]
     pub operator_key: Option<Hidden>,
-    /// `off` lifts every limit per address, device or user that is not written in a campaign
+    /// `off` lifts every limit per address, subnet, device or user that is not written in a campaign
     #[arg(long, env = "LIEBIAN_RATE_LIMITS", value_enum, default_value_t = RateLimits::Default, global = true)]
     pub rate_limits: RateLimits,
+    /// How long callers are waited for.
+    #[command(flatten)]
+    pub patience: Patience,
     /// Be ready although Redis promises less than `appendfsync always`, true or false
     #[arg(long, env = "LIEBIAN_ACCEPT_WEAK_REDIS", action = clap::ArgAction::Set, default_value_t = false, global = true)]
     pub accept_weak_redis: bool,
@@ -88,6 +91,26 @@ pub struct Settings {
     /// What to log: a level (error, warn, info, debug, trace) or per module, such as info,liebian=debug
     #[arg(long, env = "LIEBIAN_LOG", default_value = "info", global = true)]
     pub log: String,
+}
+
+/// How long callers are waited for, and how much of the server one address may hold. All are at least 1.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Patience {
+    /// Seconds in which the head of a request must have arrived, on new and on kept connections
+    #[arg(long, env = "LIEBIAN_HEAD_SECONDS", default_value_t = 10, value_parser = value_parser!(u16).range(1..), global = true)]
+    pub head_seconds: u16,
+    /// Seconds in which the body of a request must have arrived after its head
+    #[arg(long, env = "LIEBIAN_BODY_SECONDS", default_value_t = 10, value_parser = value_parser!(u16).range(1..), global = true)]
+    pub body_seconds: u16,
+    /// Seconds for which a connection without a request is kept
+    #[arg(long, env = "LIEBIAN_IDLE_SECONDS", default_value_t = 75, value_parser = value_parser!(u16).range(1..), global = true)]
+    pub idle_seconds: u16,
+    /// Seconds in which a caller must take at least 16 KiB of an answer that waits for it; live streams too
+    #[arg(long, env = "LIEBIAN_STALL_SECONDS", default_value_t = 30, value_parser = value_parser!(u16).range(1..), global = true)]
+    pub stall_seconds: u16,
+    /// Connections that one address may hold, trusted proxies excepted; lifted by `--rate-limits off`
+    #[arg(long, env = "LIEBIAN_CONNECTIONS_PER_ADDRESS", default_value_t = 5_000, value_parser = value_parser!(u32).range(1..), global = true)]
+    pub connections_per_address: u32,
 }
 
 /// The settings, complete.
@@ -113,6 +136,8 @@ pub struct Config {
     pub operator_key: Option<Hidden>,
     /// Whether the limits per address, device and user hold.
     pub rate_limits: RateLimits,
+    /// How long callers are waited for.
+    pub patience: Patience,
     /// Whether weaker Redis persistence is accepted.
     pub accept_weak_redis: bool,
 }
@@ -142,6 +167,7 @@ impl Settings {
             sandbox: self.sandbox.unwrap_or(false),
             operator_key: self.operator_key,
             rate_limits: self.rate_limits,
+            patience: self.patience,
             accept_weak_redis: self.accept_weak_redis,
         })
     }
@@ -286,6 +312,8 @@ mod tests {
             ["--sandbox", "yes"],
             ["--rate-limits", "none"],
             ["--redis-maxmemory", "lots"],
+            ["--head-seconds", "0"],
+            ["--connections-per-address", "-1"],
         ] {
             assert!(read(&["serve", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
         }

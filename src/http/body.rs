@@ -1,7 +1,5 @@
 //! JSON bodies: read whole, bounded in size and time, then parsed into a type or refused with the field at fault.
 
-use std::time::Duration;
-
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
@@ -12,14 +10,13 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use super::connection::Reading;
 use super::idempotency::IdempotencyKey;
 use super::problem::Problem;
 use crate::code::Code;
 
 /// Bodies are no longer than this unless a route says so: the largest op has a handful of short fields.
 pub const DEFAULT_LIMIT: usize = 16 * 1024;
-/// How long a body may take to arrive; whoever trickles longer is cut off.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A JSON body of at most `LIMIT` bytes. An absent body is `{}`. The type should say `#[serde(deny_unknown_fields)]`.
 #[derive(Debug)]
@@ -44,8 +41,8 @@ impl<T: DeserializeOwned + 'static, const LIMIT: usize> FromRequest for Json<T, 
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (json, payload) = (is_json(request), payload.take());
-        Box::pin(async move { parse(&read(payload, LIMIT).await?, json).map(Self) })
+        let (json, body) = (is_json(request), read(request, payload.take(), LIMIT));
+        Box::pin(async move { parse(&body.await?, json).map(Self) })
     }
 }
 
@@ -54,32 +51,59 @@ impl<T: DeserializeOwned + 'static> FromRequest for KeyedJson<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let (request, body) = (request.clone(), read(request, payload.take(), DEFAULT_LIMIT));
         Box::pin(async move {
-            let bytes = read(payload, DEFAULT_LIMIT).await?;
+            let bytes = body.await?;
             let body = parse(&bytes, is_json(&request))?;
             Ok(Self { body, key: IdempotencyKey::of(&request, &bytes)? })
         })
     }
 }
 
-/// Reads a body to its end.
+/// Reads a body to its end. Its time is the connection's to watch.
 ///
 /// # Errors
-/// 413 past `limit` bytes, 408 after eight seconds, 400 when it breaks off.
-pub async fn read(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
-    let all = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|broken| Problem::new(Code::MalformedRequest).detail(broken.to_string()))?;
-            if body.len().saturating_add(chunk.len()) > limit {
-                return Err(Problem::new(Code::PayloadTooLarge).detail(format!("At most {limit} bytes are read")).close());
-            }
-            body.extend_from_slice(&chunk);
+/// 413 past `limit` bytes, or when more are announced; 400 when it breaks off.
+pub fn read(request: &HttpRequest, payload: Payload, limit: usize) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+    let reading = Reading::begin(request);
+    let announced = announced(request);
+    async move {
+        let body = if announced > limit { Err(too_large(limit)) } else { collect(payload, limit).await };
+        if let (Some(reading), Ok(_)) = (reading, &body) {
+            reading.whole();
         }
-        Ok(body.freeze())
-    };
-    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_late| Err(Problem::new(Code::RequestTimeout).close()))
+        body
+    }
+}
+
+/// What `Content-Length` says; 0 if it says nothing.
+fn announced(request: &HttpRequest) -> usize {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    length.unwrap_or_default()
+}
+
+async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|broken| Problem::new(Code::MalformedRequest).detail(broken.to_string()))?;
+        if first.len().saturating_add(rest.len()).saturating_add(chunk.len()) > limit {
+            return Err(too_large(limit));
+        }
+        // Most bodies come in one piece, which needs no copy.
+        if first.is_empty() {
+            first = chunk;
+        } else {
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    Ok([first.as_ref(), rest.as_ref()].concat().into())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::PayloadTooLarge).detail(format!("At most {limit} bytes are read")).close()
 }
 
 fn is_json(request: &HttpRequest) -> bool {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::problem::Problem;
@@ -17,6 +17,8 @@ use crate::operator::{Key, Role, keys};
 
 /// WeChat's `scene` holds no more, and no share token of ours is longer.
 const LONGEST_SHARE_TOKEN: usize = 32;
+
+const DEVICE_TOKEN: &str = "x-device-token";
 
 /// The session, where there is a valid one. Any other `Authorization` counts as none: what needs no session is for everybody.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +70,37 @@ pub fn bearer(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// The shopper's tokens, checked once: whoever asks later in the same request finds the result among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    /// The session, if a valid one was sent.
+    pub session: Option<Session>,
+    /// The device, if a valid one was sent.
+    pub device: Option<Device>,
+}
+
+impl Checked {
+    /// Checks what the request sends and leaves the result with it; `None` if it sends no token.
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Option<Self> {
+        let headers = request.headers();
+        if !headers.contains_key(AUTHORIZATION) && !headers.contains_key(DEVICE_TOKEN) {
+            return None;
+        }
+        let checked = Self { session: session(request).ok(), device: device(request).ok() };
+        request.extensions_mut().insert(checked);
+        Some(checked)
+    }
+}
+
 /// The shopper's session.
 ///
 /// # Errors
 /// 401 `unauthenticated` when there is none, or it is not ours, over or ended.
 pub fn session(request: &HttpRequest) -> Result<Session, Problem> {
+    if let Some(checked) = request.extensions().get::<Checked>() {
+        return checked.session.ok_or_else(|| Code::Unauthenticated.into());
+    }
     let app = app(request)?;
     let session = bearer(request).and_then(|token| Session::read(&app.secrets, token, app.clock.now()));
     session.filter(|session| !app.revocations.contains(session)).ok_or_else(|| Code::Unauthenticated.into())
@@ -83,8 +111,11 @@ pub fn session(request: &HttpRequest) -> Result<Session, Problem> {
 /// # Errors
 /// 401 `device_required` without a token, `device_invalid` when it is not ours or over.
 pub fn device(request: &HttpRequest) -> Result<Device, Problem> {
+    let header = request.headers().get(DEVICE_TOKEN).ok_or(Code::DeviceRequired)?;
+    if let Some(checked) = request.extensions().get::<Checked>() {
+        return checked.device.ok_or_else(|| Code::DeviceInvalid.into());
+    }
     let app = app(request)?;
-    let header = request.headers().get("x-device-token").ok_or(Code::DeviceRequired)?;
     let device = header.to_str().ok().and_then(|token| Device::read(&app.secrets, token, app.clock.now()));
     device.ok_or_else(|| Code::DeviceInvalid.into())
 }

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use super::body::read;
 use super::caller;
-use super::problem::{Problem, REQUEST_ID, request_id};
+use super::limits::client_ip;
+use super::problem::Problem;
+use super::request_id::{REQUEST_ID, request_id};
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
@@ -84,7 +86,7 @@ fn shopper(request: &HttpRequest) -> String {
         return format!("device {}", device.device_id);
     }
     let app = request.app_data::<actix_web::web::Data<App>>();
-    let address = app.and_then(|app| app.limits.client_ip(&app.config.trusted_proxies, request.peer_addr(), request.headers()));
+    let address = app.and_then(|app| client_ip(&app.config.trusted_proxies, request.peer_addr(), request.headers()));
     format!("address {}", address.map(|ip| ip.to_string()).unwrap_or_default())
 }
 
@@ -128,7 +130,8 @@ async fn admit(request: &mut ServiceRequest) -> Result<Admitted, Problem> {
     } else {
         shopper(request.request())
     };
-    let body = read(request.take_payload(), LARGEST_BODY).await?;
+    let payload = request.take_payload();
+    let body = read(request.request(), payload, LARGEST_BODY).await?;
     let key = IdempotencyKey::new(&caller, request.method().as_str(), request.path(), &key, &body);
     request.set_payload(payload_of(body));
     let replay = first_or_replay(&app, &key).await?;

@@ -139,7 +139,8 @@ impl Methods {
     #[must_use]
     pub fn problem(&self, path: &str) -> Problem {
         let fitting = self.0.iter().filter(|(pattern, _)| pattern.is_match(path));
-        let methods: Vec<&str> = fitting.flat_map(|(_, methods)| methods.iter().map(Method::as_str)).collect();
+        let named = |method: &Method| if *method == Method::GET { "GET, HEAD" } else { method.as_str() }.to_owned();
+        let methods: Vec<String> = fitting.flat_map(|(_, methods)| methods.iter().map(named)).collect();
         if methods.is_empty() {
             return Code::NotFound.into();
         }

@@ -1,33 +1,31 @@
 //! The server: bind, serve, end.
 
 use std::io;
-use std::time::Duration;
+use std::num::NonZeroUsize;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::KeepAlive;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App as Web, Error, HttpResponse, HttpServer};
+use actix_web::{App as Web, Error, HttpResponse};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::connection::crowd::Crowd;
+use super::connection::service::{self, Terms};
+use super::envelope::Envelope;
 use super::openapi::{self, Methods};
-use super::{envelope, limits, routes, sockets};
+use super::{routes, sockets};
 use crate::app::App;
+use crate::config::RateLimits;
 
-/// An idle connection is kept so long.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The head of a request must have arrived by then.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// After a closing answer, how long the client may take to hang up.
-const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Requests at work get so long after SIGTERM; with what comes after it stays below ten seconds.
 const DRAIN_SECONDS: u64 = 6;
 /// Connections per worker; beyond it they wait in the socket's queue.
 const CONNECTIONS: usize = 10_000;
+/// Open files that are not callers' connections: SQL, Redis, logs, and some to spare.
+const OWN_FILES: u64 = 500;
 
 /// Every route and middleware, for the server and for tests.
 pub fn web_app(
@@ -36,14 +34,14 @@ pub fn web_app(
     let (web_app, api) = Web::new().into_utoipa_app().openapi(openapi::blank()).configure(routes::all).split_for_parts();
     let mut api = openapi::complete(api);
     let methods = Data::new(Methods::of(&mut api));
+    let envelope = Envelope::of(&app);
     web_app
         .app_data(app)
         .app_data(methods)
         .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api))
         .route("/docs", web::get().to(|| async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() }))
         .default_service(web::route().to(nothing_here))
-        .wrap(from_fn(limits::limit))
-        .wrap(from_fn(envelope::envelope))
+        .wrap(envelope)
 }
 
 async fn nothing_here(request: actix_web::HttpRequest, methods: Data<Methods>) -> HttpResponse {
@@ -56,17 +54,15 @@ async fn nothing_here(request: actix_web::HttpRequest, methods: Data<Methods>) -
 /// When the address cannot be bound, or the server breaks.
 pub async fn serve(app: Data<App>, ready: impl FnOnce()) -> io::Result<()> {
     let listen = app.config.listen;
-    let state = app.clone();
-    sockets::allow_many();
-    let server = HttpServer::new(move || web_app(state.clone()))
-        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-        .client_request_timeout(HEAD_WITHIN)
-        .client_disconnect_timeout(HANG_UP_WITHIN)
-        .max_connections(CONNECTIONS)
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let terms = terms(&app, workers);
+    let (per_worker, state) = (terms.per_worker, app.clone());
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(per_worker)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
-        .on_connect(|connection, _| sockets::set_up(connection))
-        .bind(listen)?
+        .bind("http", listen, move || service::service(&terms, web_app(state.clone())))?
         .run();
     let handle = server.handle();
     let mut running = tokio::spawn(server);
@@ -80,6 +76,16 @@ pub async fn serve(app: Data<App>, ready: impl FnOnce()) -> io::Result<()> {
     app.drain();
     handle.stop(true).await;
     running.await.map_err(io::Error::other)?
+}
+
+fn terms(app: &App, workers: usize) -> Terms {
+    let (patience, trusted) = (app.config.patience, app.config.trusted_proxies.clone());
+    let bound = (app.config.rate_limits == RateLimits::Default).then_some(patience.connections_per_address);
+    let places = usize::try_from(sockets::allow_many().saturating_sub(OWN_FILES)).unwrap_or(usize::MAX);
+    // At least a few, should even the limit of open files be a joke: then accepting fails, and is tried again.
+    let per_worker = (places / workers).clamp(50, CONNECTIONS);
+    tracing::info!(workers, per_worker, "places for connections");
+    Terms { rules: patience.into(), crowd: Crowd::new(bound, trusted), per_worker, draining: app.draining() }
 }
 
 /// Returns at SIGTERM or SIGINT.

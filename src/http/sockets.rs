@@ -1,7 +1,5 @@
 //! What the operating system is told about connections.
 
-use std::any::Any;
-
 use actix_web::rt::net::TcpStream;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -14,22 +12,28 @@ const UNSENT: u32 = 64 * 1024;
 const TAKEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Sets up a new connection. One that the system does not let us set up is served all the same.
-pub fn set_up(connection: &dyn Any) {
+pub fn set_up(connection: &TcpStream) {
+    // What is written is meant to go at once.
+    let done = connection.set_nodelay(true);
     #[cfg(target_os = "linux")]
-    if let Some(connection) = connection.downcast_ref::<TcpStream>() {
+    let done = done.and_then(|()| {
         let socket = socket2::SockRef::from(connection);
-        let done = socket.set_tcp_notsent_lowat(UNSENT).and_then(|()| socket.set_tcp_user_timeout(Some(TAKEN_WITHIN)));
-        if let Err(why) = done {
-            tracing::debug!(%why, "a connection keeps the system's settings");
-        }
+        socket.set_tcp_notsent_lowat(UNSENT).and_then(|()| socket.set_tcp_user_timeout(Some(TAKEN_WITHIN)))
+    });
+    if let Err(why) = done {
+        tracing::debug!(%why, "a connection keeps the system's settings");
     }
 }
 
-/// Every connection is an open file, and many systems let a process open 1,024 unless it asks for more.
-pub fn allow_many() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(why) = setrlimit(Resource::Nofile, wanted) {
-        tracing::warn!(%why, open_files = limit.current, "no more files may be opened; connections are limited by that");
-    }
+/// Lets the process open as many files as it may, and says how many: every connection is one, and many systems begin with 1,024.
+pub fn allow_many() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(why) => {
+            tracing::warn!(%why, open_files = current, "no more files may be opened; connections are limited by that");
+            current
+        }
+    };
+    allowed.unwrap_or(u64::MAX)
 }

@@ -16,11 +16,9 @@ use rand::RngExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::limits::subnet;
 use super::open_streams::Seat;
 use super::problem::Problem;
 use crate::app::App;
-use crate::config::RateLimits;
 use crate::feed::{self, Feed, Follower};
 
 /// A comment keeps proxies from closing a quiet stream, and finds readers that are gone.
@@ -78,9 +76,7 @@ struct Reader<S> {
 /// # Errors
 /// 503 when too many streams are open, 429 when too many are for the caller's address.
 pub fn answer<S: Show>(app: &App, request: &HttpRequest, show: S, (first, changes): States) -> Result<HttpResponse, Problem> {
-    let limited = !matches!(app.config.rate_limits, RateLimits::Off);
-    let address = limited.then(|| app.limits.client_ip(&app.config.trusted_proxies, request.peer_addr(), request.headers())).flatten();
-    let seat = app.streams.enter(address.map(subnet))?;
+    let seat = app.streams.enter(app.limits.address(request))?;
     let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let reader = Reader { show, first: Some(first), changes, draining: app.draining(), beat, over: false, _seat: seat };

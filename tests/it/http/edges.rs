@@ -1,21 +1,8 @@
 //! What no client should send, and what it gets for it.
 
-use std::time::Duration;
+use serde_json::json;
 
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-use crate::support::{Db, Setup, TestApp, hot_key, served};
-
-/// Sends bytes as they are and reads until the server hangs up.
-async fn raw(app: &TestApp, bytes: &[u8]) -> String {
-    let mut stream = tokio::net::TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
-    read.expect("the server hangs up").unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
+use crate::support::{Setup, hot_key, served};
 
 served! {
     async fn a_body_that_is_no_json_is_malformed_and_one_of_wrong_fields_invalid(app: &mut TestApp) {
@@ -50,9 +37,9 @@ served! {
         for path in ["/", "/v1", "/v1/nothing", "/v2/campaigns", "/v1/campaigns/", "/operator/v1", "/v1/rooms", "//v1/campaigns"] {
             app.get(path).await.refused(404, "not_found");
         }
-        for (method, path, allow) in [("PUT", "/v1/campaigns", "GET"), ("POST", "/v1/campaigns/cmp_00000000", "GET"),
-            ("DELETE", "/v1/devices", "POST"), ("GET", "/v1/devices", "POST"), ("DELETE", "/operator/v1/campaigns/cmp_00000000", "GET, PATCH"),
-            ("POST", "/health/live", "GET")] {
+        for (method, path, allow) in [("PUT", "/v1/campaigns", "GET, HEAD"), ("POST", "/v1/campaigns/cmp_00000000", "GET, HEAD"),
+            ("DELETE", "/v1/devices", "POST"), ("GET", "/v1/devices", "POST"), ("DELETE", "/operator/v1/campaigns/cmp_00000000", "GET, HEAD, PATCH"),
+            ("POST", "/health/live", "GET, HEAD")] {
             let answer = app.request(method.parse().unwrap(), path).await.refused(405, "method_not_allowed");
             assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
         }
@@ -73,11 +60,29 @@ served! {
         let known = app.get("/v1/campaigns").header("Origin", "https://shop.example").await.expect(200);
         assert_eq!(known.header("access-control-allow-origin"), Some("https://shop.example"));
         assert!(known.header("access-control-expose-headers").unwrap().contains("liebian-seq"));
-        let other = app.get("/v1/campaigns").header("Origin", "https://evil.example").await.expect(200);
-        assert_eq!(other.header("access-control-allow-origin"), None);
+        assert_eq!(known.header("access-control-allow-credentials"), None);
+        for foreign in ["https://evil.example", "http://shop.example", "https://shop.example:8443", "https://shop.example.evil.example", "https://x.shop.example", "null", "*"] {
+            let other = app.get("/v1/campaigns").header("Origin", foreign).await.expect(200);
+            assert_eq!((other.header("access-control-allow-origin"), other.header("vary")), (None, Some("Origin")), "{foreign}");
+            let preflight = app.request("OPTIONS".parse().unwrap(), "/v1/devices").header("Origin", foreign);
+            let refused = preflight.header("Access-Control-Request-Method", "POST").await.refused(405, "method_not_allowed");
+            assert_eq!(refused.header("access-control-allow-methods"), None);
+        }
+        assert_eq!(app.get("/v1/campaigns").await.header("vary"), Some("Origin"), "for caches");
         let preflight = app.request("OPTIONS".parse().unwrap(), "/v1/devices").header("Origin", "https://shop.example");
         let allowed = preflight.header("Access-Control-Request-Method", "POST").await.expect(204);
         assert!(allowed.header("access-control-allow-headers").unwrap().contains("idempotency-key"));
+        assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
+        for answer in [app.get("/nowhere"), app.post("/v1/devices").raw("{"), app.post("/v1/sessions").body("text/plain", "x"), app.post("/v1/campaigns")] {
+            let answer = answer.header("Origin", "https://shop.example").await;
+            assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"), "{}", answer.text);
+        }
+    }
+
+    async fn every_answer_says_that_its_type_is_meant(app: &mut TestApp) {
+        for path in ["/health/live", "/v1/campaigns", "/nowhere", "/docs/", "/openapi.json", "/metrics"] {
+            assert_eq!(app.get(path).await.header("x-content-type-options"), Some("nosniff"), "{path}");
+        }
     }
 
     async fn what_breaks_inside_is_internal_and_logged(app: &mut TestApp) {
@@ -112,17 +117,4 @@ served! {
         app.wait_until_ready().await;
         assert_eq!(app.report(&campaign).await["rooms"], json!({"open": 1}));
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_trickles_is_cut_off() {
-    let app = TestApp::start(Db::sqlite().await, Setup::default()).await;
-    let head = b"POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
-    let answer = raw(&app, head).await;
-    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-    assert!(head.starts_with("HTTP/1.1 408") && head.contains("application/problem+json"), "{head}");
-    let problem: Value = serde_json::from_str(body).unwrap();
-    assert_eq!((&problem["code"], &problem["retry"]), (&json!("request_timeout"), &json!("same_request")));
-    app.get("/health/ready").await.expect(200);
-    app.finish().await;
 }

@@ -1,9 +1,11 @@
 //! The rules, as callers of the HTTP API meet them. A file per subject.
 
+mod attacks;
 mod campaigns;
 mod cash_desk;
 mod documents;
 mod edges;
+mod heads;
 mod holds;
 mod limits;
 mod live;
@@ -15,4 +17,5 @@ mod repeats;
 mod rooms;
 mod running;
 mod shares;
+mod slowness;
 mod words;

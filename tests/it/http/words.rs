@@ -34,7 +34,7 @@ const MET: &[(&str, &str, &str)] = &[
     ("not_found", "campaigns", "an_unknown_campaign_or_sku_is_not_found"),
     ("share_invalid", "shares", "a_token_that_is_none_of_ours_is_not_found"),
     ("method_not_allowed", "edges", "an_address_that_is_none_or_takes_another_method_says_so"),
-    ("request_timeout", "edges", "a_body_that_trickles_is_cut_off"),
+    ("request_timeout", "slowness", "a_body_that_trickles_is_cut_off"),
     ("campaign_not_live", "running", "a_pause_stops_new_seats_while_payments_and_deadlines_go_on"),
     ("room_full", "rooms", "a_room_that_takes_nobody_names_another_that_does"),
     ("room_closed", "rooms", "a_room_that_takes_nobody_names_another_that_does"),

@@ -288,4 +288,22 @@ macro_rules! served {
     };
 }
 
+/// As [`served!`], on `SQLite` alone: for what is answered before any database is asked.
+macro_rules! served_once {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: &mut TestApp $(, $setup:expr)?) $body:block)*) => {
+        $(
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                async fn test($app: &mut $crate::support::TestApp) $body
+                let setup = $crate::support::served!(@setup $($setup)?);
+                let mut app = $crate::support::TestApp::start($crate::support::Db::sqlite().await, setup).await;
+                test(&mut app).await;
+                app.finish().await;
+            }
+        )*
+    };
+}
+
 pub(crate) use served;
+pub(crate) use served_once;

@@ -10,9 +10,10 @@ mod postgres;
 mod redis;
 mod second;
 mod shop;
+mod wire;
 
-pub(crate) use app::served;
 pub use app::{ADMIN_KEY, SECRET, Setup, TestApp, hot_key};
+pub(crate) use app::{served, served_once};
 pub use child::{signal, spawn, tied, within};
 pub use client::{Answer, Request};
 pub use db::Db;
@@ -23,3 +24,4 @@ pub use postgres::Postgres;
 pub use redis::{Redis, valkey_server};
 pub use second::Second;
 pub use shop::{Seat, Shopper, definition, from_now, patched, time_of, unique, with};
+pub use wire::Wire;
