@@ -44,7 +44,7 @@ served! {
         app.cancel(first, &seat.order).await.expect(200);
         app.open(stranger, &campaign).await.expect(201);
         from_memory(async || app.open(other, &campaign).await, "sold_out").await;
-        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "cherry-1kg", "add": 1})).await.expect(200);
+        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "tea", "add": 1})).await.expect(200);
         app.open(other, &campaign).await.expect(201);
     }
 
