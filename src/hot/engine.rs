@@ -8,7 +8,7 @@ use ::redis::Value;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::entry::{Change, Damage, Entry};
+use super::entry::{Change, Damage, Entry, Sealed};
 use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
 use super::program::{Program, key};
 use super::redis::{CallError, Redis};
@@ -457,6 +457,15 @@ impl Engine {
     pub async fn log_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<Entry>, LogError> {
         let rows = self.redis.log_after(&key(campaign, "log"), seq, count).await?;
         Ok(rows.into_iter().map(|row| Entry::read(row.hash, row.packed)).collect::<Result<_, _>>()?)
+    }
+
+    /// The same, unread.
+    ///
+    /// # Errors
+    /// Redis' trouble, or an entry whose place does not read.
+    pub async fn sealed_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<Sealed>, LogError> {
+        let rows = self.redis.log_after(&key(campaign, "log"), seq, count).await?;
+        Ok(rows.into_iter().map(|row| Sealed::read(row.hash, row.packed)).collect::<Result<_, _>>()?)
     }
 
     /// Cuts the log before `seq`.
