@@ -15,7 +15,7 @@ use crate::order::provider::SHOP;
 use crate::order::sandbox::SANDBOX;
 use crate::projector::cursor::Cursor;
 use crate::projector::recovery::{Mode, Outcome};
-use crate::projector::{Halt, Projector};
+use crate::projector::{Halt, Projector, Tail};
 use crate::store::Store;
 
 /// What a command works with.
@@ -38,10 +38,10 @@ impl Tools {
     /// Brings SQL up to the end of the campaign's log, whoever else is at it.
     async fn catch_up(&self, campaign: CampaignId) -> Result<(), Box<dyn Error>> {
         loop {
-            let mut cursor = Cursor::read(&self.store, campaign).await?.ok_or("there is no such campaign")?;
-            match self.projector.project(campaign, &mut cursor).await {
-                Ok(0) => return Ok(()),
-                Ok(_) | Err(Halt::Overtaken) => {}
+            let cursor = Cursor::read(&self.store, campaign).await?.ok_or("there is no such campaign")?;
+            match Tail::new(campaign, cursor).run_to_end(&self.projector).await {
+                Ok(()) => return Ok(()),
+                Err(Halt::Overtaken) => {}
                 Err(halt) => return Err(halt.into()),
             }
         }

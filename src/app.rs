@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
+use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -227,12 +228,13 @@ impl App {
                            ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(settings.value AS BIGINT) + $1 AS TEXT)";
         execute!(&self.store, ADD, seconds.saturating_mul(1000))?;
         self.read_clock().await?;
-        for campaign in self.engine.campaigns() {
+        join_all(self.engine.campaigns().into_iter().map(async |campaign| {
             // A campaign that is being recovered ticks when it opens.
             if let Ok(place) = crate::campaign::ops::tick(&self.engine, campaign).await {
                 let _late = self.projector.settled(campaign, place).await;
             }
-        }
+        }))
+        .await;
         self.cashier.wake.notify_one();
         Ok(())
     }

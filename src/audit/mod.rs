@@ -16,7 +16,7 @@ use crate::hot::{Engine, Place, Program};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::Fen;
-use crate::order::projection::refund_no;
+use crate::order::errands::refund_no;
 use crate::order::row::OrderRow;
 use crate::projector::Projector;
 use crate::projector::cursor::Cursor;

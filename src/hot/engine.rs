@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::entry::{Change, Damage, Entry};
+use super::entry::{Change, Damage, Entry, Sealed};
 use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
 use super::memory::{Asks, Memory, Remembered};
 use super::program::{Program, key};
@@ -513,6 +513,15 @@ impl Engine {
     /// See [`CallError`].
     pub async fn epoch_in_redis(&self, campaign: CampaignId) -> Result<Option<i64>, CallError> {
         self.redis.command("HGET", &[key(campaign, "meta").as_bytes(), b"epoch"]).await
+    }
+
+    /// The same, unread.
+    ///
+    /// # Errors
+    /// Redis' trouble, or an entry whose place does not read.
+    pub async fn sealed_after(&self, campaign: CampaignId, seq: i64, count: usize) -> Result<Vec<Sealed>, LogError> {
+        let rows = self.redis.log_after(&key(campaign, "log"), seq, count).await?;
+        Ok(rows.into_iter().map(|row| Sealed::read(row.hash, row.packed)).collect::<Result<_, _>>()?)
     }
 
     /// Cuts the log before `seq`.

@@ -73,6 +73,130 @@ impl<'a> Glance<'a> {
     }
 }
 
+/// The same, borrowed from the packed body.
+#[derive(Debug, Deserialize)]
+pub struct BodyRef<'a> {
+    /// Layout of this body; 1.
+    pub format: u32,
+    /// The epoch it was decided in.
+    pub epoch: i64,
+    /// The definition's version it was decided under.
+    pub version: i64,
+    /// Sequence of the first op.
+    pub first: i64,
+    /// Sequence of the last op.
+    pub last: i64,
+    /// The script's clock, Unix ms.
+    pub at: i64,
+    /// What happened, in order.
+    #[serde(borrow)]
+    pub events: Vec<EventRef<'a>>,
+    /// Every changed row.
+    pub changes: Vec<ChangeRef<'a>>,
+}
+
+/// [`Change`], borrowed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct ChangeRef<'a>(pub &'a str, pub &'a str, #[serde(borrow)] pub &'a Bytes);
+
+/// [`Event`], borrowed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EventRef<'a>(pub i64, pub &'a str, #[serde(borrow, deserialize_with = "value")] pub rmpv::ValueRef<'a>);
+
+/// A value is read with the life of what it is read from; this lets it live shorter.
+fn value<'a, 'de: 'a, D: serde::Deserializer<'de>>(from: D) -> Result<rmpv::ValueRef<'a>, D::Error> {
+    rmpv::ValueRef::<'de>::deserialize(from)
+}
+
+impl<'a> EventRef<'a> {
+    /// The event's fields as the type a domain expects.
+    ///
+    /// # Errors
+    /// When they have another shape.
+    pub fn fields<T: Deserialize<'a>>(&'a self) -> Result<T, rmpv::ext::Error> {
+        T::deserialize(&self.2)
+    }
+
+    /// A field that is text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let rmpv::ValueRef::Map(fields) = &self.2 else { return None };
+        let text = |value: &rmpv::ValueRef<'a>| if let rmpv::ValueRef::String(text) = value { text.into_str() } else { None };
+        fields.iter().find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value))
+    }
+}
+
+/// An entry whose body is not read yet: what is needed to keep it, and to see that it follows.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// SHA-1 (hex) over the hash before and the packed body.
+    pub hash: String,
+    /// The packed body as Lua made it.
+    pub packed: Vec<u8>,
+    /// Where it stands.
+    pub head: Head,
+}
+
+/// The beginning of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Layout of the body; 1.
+    pub format: i64,
+    /// The epoch it was decided in.
+    pub epoch: i64,
+    /// The definition's version it was decided under.
+    pub version: i64,
+    /// Sequence of the first op.
+    pub first: i64,
+    /// Sequence of the last op.
+    pub last: i64,
+    /// The script's clock, Unix ms.
+    pub at: i64,
+}
+
+impl Head {
+    /// The first six values of the array that a body is; the rest, which is long, is not looked at.
+    fn read(packed: &[u8]) -> Option<Self> {
+        let (0x96..=0x9f, mut rest) = packed.split_first()? else { return None };
+        let mut next = || rmpv::decode::read_value_ref(&mut rest).ok()?.to_owned().as_i64();
+        let (format, epoch, version, first, last, at) = (next()?, next()?, next()?, next()?, next()?, next()?);
+        Some(Self { format, epoch, version, first, last, at })
+    }
+
+    /// Sequences it takes: the ops it decided.
+    #[must_use]
+    pub const fn ops(&self) -> i64 {
+        self.last - self.first + 1
+    }
+}
+
+impl Sealed {
+    /// Reads where the entry stands.
+    ///
+    /// # Errors
+    /// When the body's beginning does not read.
+    pub fn read(hash: String, packed: Vec<u8>) -> Result<Self, Damage> {
+        let head = Head::read(&packed).ok_or(Damage::Headless)?;
+        Ok(Self { hash, packed, head })
+    }
+
+    /// Checks that this entry follows the one that ended at `(seq, hash)`.
+    ///
+    /// # Errors
+    /// When a sequence is missing or the hash does not follow.
+    pub fn follows(&self, seq: i64, hash: &str) -> Result<(), Damage> {
+        follows((seq, hash), self.head.first, &self.hash, &self.packed)
+    }
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn body(&self) -> Result<BodyRef<'_>, Damage> {
+        Ok(rmp_serde::from_slice(&self.packed)?)
+    }
+}
+
 /// An entry as the log holds it.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -90,6 +214,9 @@ pub enum Damage {
     /// A body that does not read.
     #[error("log entry cannot be read: {0}")]
     Unreadable(#[from] rmp_serde::decode::Error),
+    /// A body that does not even say where it stands.
+    #[error("log entry does not begin as it should")]
+    Headless,
     /// A hash that does not follow from the entry before.
     #[error("log entry at sequence {0} is not chained to the one before")]
     Unchained(i64),
@@ -118,12 +245,36 @@ impl Entry {
     /// # Errors
     /// When a sequence is missing or the hash does not follow.
     pub fn follows(&self, seq: i64, hash: &str) -> Result<(), Damage> {
-        if self.body.first != seq + 1 {
-            return Err(Damage::Gap { expected: seq + 1, found: self.body.first });
-        }
-        if self.hash != sha1_hex(&[hash.as_bytes(), &self.packed]) {
-            return Err(Damage::Unchained(self.body.first));
-        }
-        Ok(())
+        follows((seq, hash), self.body.first, &self.hash, &self.packed)
+    }
+}
+
+fn follows((seq, before): (i64, &str), first: i64, hash: &str, packed: &[u8]) -> Result<(), Damage> {
+    if first != seq + 1 {
+        return Err(Damage::Gap { expected: seq + 1, found: first });
+    }
+    if hash != sha1_hex(&[before.as_bytes(), packed]) {
+        return Err(Damage::Unchained(first));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Head, Sealed};
+
+    #[test]
+    fn the_head_reads_without_the_body_and_the_body_without_copies() {
+        let fields = [("order", rmpv::Value::from("o1")), ("number", rmpv::Value::from(2))];
+        let fields = rmpv::Value::Map(fields.map(|(name, value)| (name.into(), value)).to_vec());
+        let binary = serde_bytes::Bytes::new(&[0xff, 0, 0x91]);
+        let packed = rmp_serde::to_vec(&(1, 2, 3, 4, 5, 6, [(5, "order.refunded", fields)], [("orders", "o1", binary)])).unwrap();
+        let entry = Sealed::read("hash".to_owned(), packed).unwrap();
+        assert_eq!(entry.head, Head { format: 1, epoch: 2, version: 3, first: 4, last: 5, at: 6 });
+        assert_eq!(entry.head.ops(), 2);
+        let body = entry.body().unwrap();
+        let (event, change) = (&body.events[0], &body.changes[0]);
+        assert_eq!((event.0, event.1, event.text("order"), event.text("number")), (5, "order.refunded", Some("o1"), None));
+        assert_eq!((change.0, change.1, change.2.as_ref()), ("orders", "o1", [0xff, 0, 0x91].as_slice()));
     }
 }

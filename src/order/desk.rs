@@ -132,9 +132,7 @@ pub async fn list_refunds(
     if !["", "pending", "done", "stuck"].contains(&state.as_str()) {
         return Err(Problem::invalid("state", "must be pending, done or stuck"));
     }
-    for campaign in app.engine.campaigns() {
-        app.projector.caught_up(campaign).await;
-    }
+    app.projector.all_caught_up().await;
     let rows = records::refunds(&app.store, &state, page.before(), page.fetch()).await?;
     Ok(HttpResponse::Ok().json(page.list(rows, |row: &RefundRecord| (row.created_at.get(), row.refund_no.clone()))))
 }

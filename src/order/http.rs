@@ -107,9 +107,7 @@ pub async fn read(app: Data<App>, session: Session, id: Id<OrderId>) -> Result<H
     responses((status = 200, body = List<OrderView>)))]
 #[get("/v1/me/orders")]
 pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpResponse, Problem> {
-    for campaign in app.engine.campaigns() {
-        app.projector.caught_up(campaign).await;
-    }
+    app.projector.all_caught_up().await;
     let rows = records::of_user(&app.store, session.user_id, page.before(), page.fetch()).await?;
     let orders = rows.into_iter().map(|record| record.order).collect();
     Ok(HttpResponse::Ok().json(page.list(orders, |order: &OrderView| (order.created_at.get(), order.id.to_string()))))

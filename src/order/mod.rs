@@ -13,6 +13,7 @@
 
 pub mod cashier;
 pub mod desk;
+pub mod errands;
 pub mod http;
 pub mod ops;
 pub mod projection;

@@ -1,15 +1,16 @@
-//! The keeper: the one task of a process that projects its campaigns' logs and recovers what the fence has closed.
+//! The keeper of a process: it gives every campaign a task of its own, so that one that stands still holds up nobody else, and passes on
+//! the news.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::cursor::Cursor;
-use super::recovery::{Mode, Outcome};
-use super::{Halt, Projector};
+use super::Projector;
+use super::recovery::Mode;
+use super::task::{Calls, Task};
 use crate::hot::lane::{Gate, News};
 use crate::id::CampaignId;
 use crate::store::{StoreError, fetch_all};
@@ -18,111 +19,73 @@ use crate::store::{StoreError, fetch_all};
 const POLL: Duration = Duration::from_millis(200);
 /// How often SQL is asked for campaigns that other processes published.
 const DISCOVER: Duration = Duration::from_secs(1);
-/// How long after trouble a recovery is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
-/// Log entries kept behind the cursor, for readers of the live log.
-const KEPT: i64 = 1_000;
+/// Campaigns that are projected at once. `SQLite` has one writer, who is then never idle and never waited for beyond its patience; in Postgres
+/// they take half of a process' connections.
+const AT_ONCE: usize = 8;
 
 /// The keeper's memory.
 struct Keeper {
     projector: Arc<Projector>,
-    cursors: BTreeMap<CampaignId, Cursor>,
-    dirty: BTreeSet<CampaignId>,
-    recovering: BTreeSet<CampaignId>,
-    recoveries: JoinSet<(CampaignId, Mode, Result<Outcome, Halt>)>,
+    calls: BTreeMap<CampaignId, Arc<Calls>>,
+    tasks: JoinSet<()>,
+    turns: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
 }
 
-/// Runs until `stop` says so; then projects what is left, for as long as that succeeds.
+/// Runs until `stop` says so; then lets every task project what is left, for as long as that succeeds.
 pub async fn run(projector: Arc<Projector>, mut news: mpsc::UnboundedReceiver<News>, mut stop: watch::Receiver<bool>) {
-    let mut keeper =
-        Keeper { projector, cursors: BTreeMap::new(), dirty: BTreeSet::new(), recovering: BTreeSet::new(), recoveries: JoinSet::new() };
+    let (calls, tasks, turns) = (BTreeMap::new(), JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
+    let mut keeper = Keeper { projector, calls, tasks, turns, stop: stop.clone() };
     let mut poll = tokio::time::interval(POLL);
     let mut discover = tokio::time::interval(DISCOVER);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     discover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Beside the news: a database that does not answer holds up only this.
+    let mut asking = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             _ = stop.changed() => break,
-            Some(done) = keeper.recoveries.join_next() => {
-                if let Ok((campaign, mode, outcome)) = done {
-                    keeper.recovered(campaign, mode, outcome);
-                }
+            Some(one) = news.recv() => keeper.hear(one),
+            Some(Ok(found)) = asking.join_next() => keeper.discovered(found),
+            _ = discover.tick(), if asking.is_empty() => {
+                asking.spawn(known(Arc::clone(&keeper.projector)));
             }
-            Some(one) = news.recv() => {
-                keeper.hear(one);
-                while let Ok(more) = news.try_recv() {
-                    keeper.hear(more);
-                }
-            }
-            _ = discover.tick() => keeper.discover().await,
-            _ = poll.tick() => keeper.dirty.extend(keeper.projector.engine.campaigns()),
+            _ = poll.tick() => keeper.look_everywhere(),
         }
-        keeper.project_dirty().await;
     }
-    keeper.recoveries.abort_all();
-    keeper.dirty.extend(keeper.projector.engine.campaigns());
-    while !keeper.dirty.is_empty() {
-        keeper.project_dirty().await;
-    }
+    keeper.look_everywhere();
+    while keeper.tasks.join_next().await.is_some() {}
+}
+
+/// The campaigns that SQL knows to be served.
+async fn known(projector: Arc<Projector>) -> Result<Vec<(CampaignId,)>, StoreError> {
+    const SERVED: &str = "SELECT campaign_id FROM cursors WHERE state IN ('serving', 'recovering')";
+    fetch_all!(&projector.store, (CampaignId,), SERVED)
 }
 
 impl Keeper {
     fn hear(&mut self, news: News) {
         match news {
-            News::Committed(campaign) => {
-                self.dirty.insert(campaign);
-            }
-            News::Fenced(campaign, reason) => self.recover(campaign, Mode::Careful, reason),
-            News::Broken(campaign, reason) => self.recover(campaign, Mode::Distrust, reason),
+            News::Committed(campaign) => self.calls(campaign).look(),
+            News::Fenced(campaign, reason) => self.calls(campaign).recover(Mode::Careful, reason),
+            News::Broken(campaign, reason) => self.calls(campaign).recover(Mode::Distrust, reason),
         }
     }
 
-    fn recover(&mut self, campaign: CampaignId, mode: Mode, reason: String) {
-        if !self.recovering.insert(campaign) {
-            return;
-        }
-        self.cursors.remove(&campaign);
-        let projector = Arc::clone(&self.projector);
-        self.recoveries.spawn(async move {
-            let outcome = projector.recover(campaign, mode, &reason).await;
-            if outcome.is_err() {
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-            (campaign, mode, outcome)
-        });
-    }
-
-    fn recovered(&mut self, campaign: CampaignId, mode: Mode, outcome: Result<Outcome, Halt>) {
-        self.recovering.remove(&campaign);
-        match outcome {
-            Ok(Outcome::Serving(report)) => {
-                if !["stands", "new"].contains(&report.how) {
-                    tracing::warn!(%campaign, epoch = report.epoch, seq = report.seq, lost = ?report.lost, how = report.how, "campaign recovered");
-                    metrics::counter!("liebian_recoveries_total", "how" => report.how).increment(1);
-                }
-                self.dirty.insert(campaign);
-            }
-            Ok(Outcome::Frozen) => {
-                tracing::error!(%campaign, "campaign is frozen: Redis is ahead of SQL and its log is cut; see `liebian rebuild`");
-            }
-            Ok(Outcome::Gone) => {}
-            Err(error) => {
-                tracing::warn!(%campaign, %error, "recovery will be tried again");
-                self.recover(campaign, mode, "tried again".into());
-            }
+    fn look_everywhere(&mut self) {
+        for campaign in self.projector.engine.campaigns() {
+            self.calls(campaign).look();
         }
     }
 
     /// Makes lanes for campaigns that SQL knows and this process does not yet.
-    async fn discover(&mut self) {
-        const SERVED: &str = "SELECT campaign_id FROM cursors WHERE state IN ('serving', 'recovering')";
-        let known = fetch_all!(&self.projector.store, (CampaignId,), SERVED);
-        match known {
+    fn discovered(&mut self, found: Result<Vec<(CampaignId,)>, StoreError>) {
+        match found {
             Ok(rows) => {
                 for (campaign,) in rows {
                     if self.projector.engine.gate(campaign) == Gate::Closed {
-                        self.recover(campaign, Mode::Careful, "first seen".into());
+                        self.calls(campaign).recover(Mode::Careful, "first seen".into());
                     }
                 }
             }
@@ -130,61 +93,13 @@ impl Keeper {
         }
     }
 
-    async fn project_dirty(&mut self) {
-        for campaign in std::mem::take(&mut self.dirty) {
-            if self.recovering.contains(&campaign) || self.projector.engine.gate(campaign) == Gate::Closed {
-                continue;
-            }
-            match self.project(campaign).await {
-                Ok(true) => {
-                    self.dirty.insert(campaign);
-                }
-                Ok(false) => {}
-                Err(Halt::Overtaken) => {
-                    self.cursors.remove(&campaign);
-                }
-                Err(Halt::Contradiction(what)) => {
-                    self.projector.engine.fence(campaign, what);
-                }
-                Err(error @ (Halt::Redis(_) | Halt::Store(_))) => {
-                    self.cursors.remove(&campaign);
-                    tracing::warn!(%campaign, %error, "projecting will be tried again");
-                }
-            }
-        }
-    }
-
-    /// Projects one page of one campaign; answers whether there may be more.
-    async fn project(&mut self, campaign: CampaignId) -> Result<bool, Halt> {
-        if !self.cursors.contains_key(&campaign) {
-            let Some(cursor) = self.fresh_cursor(campaign).await? else { return Ok(false) };
-            self.cursors.insert(campaign, cursor);
-        }
-        let Some(cursor) = self.cursors.get_mut(&campaign) else { return Ok(false) };
-        let taken = self.projector.project(campaign, cursor).await?;
-        let foreign = self.projector.engine.head(campaign).is_some_and(|head| cursor.seq > head.seq);
-        if foreign {
-            // It may have set timers that this process' lane knows nothing of, and die before it fires them.
-            self.projector.engine.poke_one(campaign);
-        }
-        if taken > 0 && cursor.seq > KEPT {
-            self.projector.engine.trim_log(campaign, cursor.seq - KEPT).await?;
-        }
-        Ok(taken > 0)
-    }
-
-    /// The cursor as SQL has it, made known to those who wait for it. None while somebody recovers the campaign.
-    async fn fresh_cursor(&self, campaign: CampaignId) -> Result<Option<Cursor>, StoreError> {
-        let Some(cursor) = Cursor::read(&self.projector.store, campaign).await? else { return Ok(None) };
-        if cursor.state != "serving" {
-            return Ok(None);
-        }
-        if self.projector.engine.gate(campaign) != Gate::Open(cursor.epoch) {
-            // Another process recovered it. An idle lane would not notice, and whoever waits here for SQL would wait in vain.
-            self.projector.engine.fence(campaign, "another process recovered it".into());
-            return Ok(None);
-        }
-        self.projector.engine.set_projected(campaign, crate::hot::Place { epoch: cursor.epoch, seq: cursor.seq });
-        Ok(Some(cursor))
+    /// The way to a campaign's task, which is started if there is none.
+    fn calls(&mut self, campaign: CampaignId) -> &Calls {
+        self.calls.entry(campaign).or_insert_with(|| {
+            let (projector, turns, calls) = (Arc::clone(&self.projector), Arc::clone(&self.turns), Arc::<Calls>::default());
+            let task = Task { projector, campaign, calls: Arc::clone(&calls), turns, tail: None, cut: 0 };
+            self.tasks.spawn(task.run(self.stop.clone()));
+            calls
+        })
     }
 }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 
+use super::batch::{object_of, unreadable};
 use super::cursor::Cursor;
-use super::{Batch, Halt, Projector, object_of};
+use super::{Halt, Projector};
 use crate::clock::UnixMs;
-use crate::hot::entry::Entry;
+use crate::hot::entry::Sealed;
 use crate::id::CampaignId;
 use crate::store::{Store, StoreError, Tx, execute, fetch_all};
 
@@ -21,6 +22,18 @@ pub struct Parked {
     pub(super) reason: String,
 }
 
+impl Parked {
+    /// Whether an object is parked.
+    pub(super) fn holds(&self, table: &str, field: &str) -> bool {
+        !self.objects.is_empty() && self.objects.contains(&name(table, field))
+    }
+}
+
+/// An object's name.
+fn name(table: &str, field: &str) -> String {
+    format!("{table}/{field}")
+}
+
 /// More parked objects than this stop a campaign's projection: something else is wrong.
 const MOST: i64 = 10_000;
 
@@ -28,13 +41,13 @@ pub(super) async fn parked(store: &Store, campaign: CampaignId) -> Result<Parked
     const PARKED: &str = "SELECT DISTINCT object_id FROM parked_events WHERE campaign_id = $1 LIMIT $2";
     let rows = fetch_all!(store, (String,), PARKED, campaign, MOST)?;
     if i64::try_from(rows.len()).unwrap_or(MOST) >= MOST {
-        return Err(super::unreadable(&"too many parked objects: something else is wrong"));
+        return Err(unreadable(&"too many parked objects: something else is wrong"));
     }
     Ok(Parked { objects: rows.into_iter().map(|(object,)| object).collect(), reason: String::new() })
 }
 
 /// Writes down what was left out of these entries.
-pub(super) async fn park(tx: &mut Tx, campaign: CampaignId, entries: &[Entry], parked: &Parked, now: UnixMs) -> Result<(), StoreError> {
+pub(super) async fn park(tx: &mut Tx, campaign: CampaignId, entries: &[Sealed], parked: &Parked, now: UnixMs) -> Result<(), Halt> {
     const PARK: &str = "INSERT INTO parked_events (campaign_id, seq, n, object_id, event, error, at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                         ON CONFLICT (campaign_id, seq, n) DO NOTHING";
     if parked.objects.is_empty() {
@@ -42,9 +55,9 @@ pub(super) async fn park(tx: &mut Tx, campaign: CampaignId, entries: &[Entry], p
     }
     for entry in entries {
         let mut place = 0_i64;
-        for (object, event) in objects(entry) {
+        for (object, event) in objects(entry)? {
             if parked.objects.contains(&object) {
-                execute!(&mut *tx, PARK, campaign, entry.body.last, place, &object, event, &parked.reason, now.get())?;
+                execute!(&mut *tx, PARK, campaign, entry.head.last, place, &object, event, &parked.reason, now.get())?;
                 place += 1;
             }
         }
@@ -53,23 +66,26 @@ pub(super) async fn park(tx: &mut Tx, campaign: CampaignId, entries: &[Entry], p
 }
 
 /// What an entry is about: each changed row and each event, with a word for people.
-fn objects(entry: &Entry) -> impl Iterator<Item = (String, String)> {
-    let rows = entry.body.changes.iter().map(|change| (format!("{}/{}", change.0, change.1), "row".to_owned()));
-    rows.chain(entry.body.events.iter().map(|event| (object_of(event), format!("{} {}", event.1, event.2))))
+fn objects(entry: &Sealed) -> Result<Vec<(String, String)>, Halt> {
+    let body = entry.body().map_err(|damage| Halt::Contradiction(damage.to_string()))?;
+    let rows = body.changes.iter().map(|change| (name(change.0, change.1), "row".to_owned()));
+    let events = body.events.iter().map(|event| {
+        let (table, field) = object_of(event);
+        (name(table, field), format!("{} {}", event.1, event.2))
+    });
+    Ok(rows.chain(events).collect())
 }
 
 impl Projector {
     /// Entry by entry, leaving out what is refused for good.
-    pub(super) async fn commit_with_care(&self, campaign: CampaignId, cursor: &Cursor, entries: &[Entry]) -> Result<Cursor, Halt> {
+    pub(super) async fn commit_with_care(&self, campaign: CampaignId, cursor: &Cursor, entries: &[Sealed]) -> Result<Cursor, Halt> {
         let mut cursor = cursor.clone();
         for entry in entries {
-            let end = (entry.body.last, entry.hash.clone());
-            let one = std::slice::from_ref(entry);
             let mut left_out = parked(&self.store, campaign).await?;
-            cursor = match self.commit(campaign, &cursor, one, &end, &left_out).await {
+            cursor = match self.commit_one(campaign, &cursor, entry, &left_out).await {
                 Err(Halt::Store(error)) if !error.is_trouble() => {
                     left_out.reason = error.to_string();
-                    let suspects: BTreeSet<String> = objects(entry).map(|(object, _)| object).collect();
+                    let suspects: BTreeSet<String> = objects(entry)?.into_iter().map(|(object, _)| object).collect();
                     let suspects: Vec<String> = suspects.difference(&left_out.objects).cloned().collect();
                     let before = left_out.objects.len();
                     self.find_guilty(campaign, entry, &suspects, &mut left_out).await?;
@@ -77,9 +93,9 @@ impl Projector {
                         // Guilty only together: none of them can be told apart.
                         left_out.objects.extend(suspects);
                     }
-                    tracing::error!(%campaign, seq = entry.body.last, parked = ?left_out.objects, %error, "log events parked");
+                    tracing::error!(%campaign, seq = entry.head.last, parked = ?left_out.objects, %error, "log events parked");
                     metrics::counter!("liebian_parked_total").increment(1);
-                    self.commit(campaign, &cursor, one, &end, &left_out).await?
+                    self.commit_one(campaign, &cursor, entry, &left_out).await?
                 }
                 done => done?,
             };
@@ -87,8 +103,14 @@ impl Projector {
         Ok(cursor)
     }
 
+    async fn commit_one(&self, campaign: CampaignId, cursor: &Cursor, entry: &Sealed, left_out: &Parked) -> Result<Cursor, Halt> {
+        let one = std::slice::from_ref(entry);
+        let statements = self.statements(campaign, one, |table, field| !left_out.holds(table, field))?;
+        self.commit(campaign, cursor, one, statements, left_out).await.map(|moved| moved.cursor)
+    }
+
     /// Halves the suspects until each guilty object stands alone.
-    async fn find_guilty(&self, campaign: CampaignId, entry: &Entry, suspects: &[String], parked: &mut Parked) -> Result<(), Halt> {
+    async fn find_guilty(&self, campaign: CampaignId, entry: &Sealed, suspects: &[String], parked: &mut Parked) -> Result<(), Halt> {
         let mut groups = vec![suspects.to_vec()];
         while let Some(group) = groups.pop() {
             if group.is_empty() || self.acceptable(campaign, entry, &group).await? {
@@ -109,16 +131,22 @@ impl Projector {
     }
 
     /// Whether SQL takes these objects of an entry; tried and taken back.
-    async fn acceptable(&self, campaign: CampaignId, entry: &Entry, wanted: &[String]) -> Result<bool, Halt> {
-        let batch = Batch::new(campaign, std::slice::from_ref(entry), |object| wanted.iter().any(|name| name == object));
-        let mut tx = self.store.begin().await?;
-        for projection in &self.projections {
-            match projection.apply(&mut tx, &batch).await {
-                Ok(()) => {}
-                Err(error) if error.is_trouble() => return Err(error.into()),
-                Err(_refused) => return Ok(false),
-            }
+    async fn acceptable(&self, campaign: CampaignId, entry: &Sealed, among: &[String]) -> Result<bool, Halt> {
+        let wanted = |table: &str, field: &str| among.contains(&name(table, field));
+        match self.try_out(campaign, entry, wanted).await {
+            Ok(()) => Ok(true),
+            Err(Halt::Store(error)) if !error.is_trouble() => Ok(false),
+            Err(halt) => Err(halt),
         }
-        Ok(true)
+    }
+
+    async fn try_out(&self, campaign: CampaignId, entry: &Sealed, wanted: impl Fn(&str, &str) -> bool) -> Result<(), Halt> {
+        let statements = self.statements(campaign, std::slice::from_ref(entry), wanted)?;
+        let mut tx = self.store.begin().await?;
+        for statement in statements {
+            statement.run(&mut tx).await?;
+        }
+        tx.rollback().await?;
+        Ok(())
     }
 }

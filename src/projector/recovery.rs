@@ -8,12 +8,13 @@
 //! 4. Write down the epoch and what was lost, then open.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::cursor::Cursor;
-use super::{Halt, Projector};
+use super::{Halt, Projector, Tail};
 use crate::hot::engine::{Claimed, LogError};
 use crate::hot::entry::{Change, Entry, Event};
 use crate::hot::{Place, Program};
@@ -70,9 +71,21 @@ struct Lost {
     user: Option<String>,
 }
 
-/// What comparing and mending found.
+/// What comparing and mending came to.
+enum Compared {
+    /// Redis and SQL agree again.
+    Mended(Mended),
+    /// SQL was rolled back and Redis cannot show what is missing: an operator must decide.
+    Freeze,
+    /// Another recovery is ahead: look again.
+    Overtaken,
+}
+
+/// How Redis and SQL were made to agree.
 struct Mended {
+    /// A word, see [`Report::how`].
     how: &'static str,
+    /// What was lost, if anybody knows.
     lost: Option<Vec<Lost>>,
 }
 
@@ -81,7 +94,7 @@ impl Projector {
     ///
     /// # Errors
     /// See [`Halt`]; trying again is always safe.
-    pub async fn recover(&self, campaign: CampaignId, mode: Mode, reason: &str) -> Result<Outcome, Halt> {
+    pub async fn recover(self: &Arc<Self>, campaign: CampaignId, mode: Mode, reason: &str) -> Result<Outcome, Halt> {
         let mut seen = None;
         loop {
             let Some(cursor) = Cursor::read(&self.store, campaign).await? else { return Ok(Outcome::Gone) };
@@ -149,7 +162,7 @@ impl Projector {
 
     /// Steps 2 to 4. `None`: another recovery is ahead, look again.
     async fn mend(
-        &self,
+        self: &Arc<Self>,
         campaign: CampaignId,
         program: &'static Program,
         mut cursor: Cursor,
@@ -165,23 +178,25 @@ impl Projector {
             Claimed::Empty => None,
             Claimed::Holds { seq, hash, unfinished } => Some((seq, hash, unfinished)),
         };
-        let Some(mended) = self.compare(campaign, program, &mut cursor, held, mode).await? else {
-            let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
-            return Ok(frozen.map(|_cursor| Outcome::Frozen));
-        };
-        let Some(mended) = mended else { return Ok(None) };
-        self.finish(campaign, program, cursor, mended, reason).await
+        match self.compare(campaign, program, &mut cursor, held, mode).await? {
+            Compared::Mended(mended) => self.finish(campaign, program, cursor, mended, reason).await,
+            Compared::Freeze => {
+                let frozen = cursor.turn(&self.store, campaign, cursor.epoch, "frozen", self.clock.now()).await?;
+                Ok(frozen.map(|_cursor| Outcome::Frozen))
+            }
+            Compared::Overtaken => Ok(None),
+        }
     }
 
-    /// Step 3. `None`: freeze. `Some(None)`: another recovery is ahead.
+    /// Step 3.
     async fn compare(
-        &self,
+        self: &Arc<Self>,
         campaign: CampaignId,
         program: &'static Program,
         cursor: &mut Cursor,
         held: Option<(i64, String, bool)>,
         mode: Mode,
-    ) -> Result<Option<Option<Mended>>, Halt> {
+    ) -> Result<Compared, Halt> {
         let mut dropped = Vec::new();
         if let Some((seq, hash, unfinished)) = held {
             // After a recovery that did not end only SQL is trusted.
@@ -191,13 +206,13 @@ impl Projector {
                 Drained::Agrees if trusted => {
                     // Not always none: an earlier try may have rebuilt Redis and then failed.
                     let lost = self.lost_since(campaign, cursor).await?.unwrap_or_default();
-                    return Ok(Some(Some(Mended { how: "drained", lost: Some(lost) })));
+                    return Ok(Compared::Mended(Mended { how: "drained", lost: Some(lost) }));
                 }
-                Drained::Cut if mode != Mode::Rebuild => return Ok(None),
+                Drained::Cut if mode != Mode::Rebuild => return Ok(Compared::Freeze),
                 Drained::Behind if trusted && self.sql_has(campaign, seq, &hash).await? => {
                     let lost = self.lost_since(campaign, cursor).await?;
                     let written = self.refold(campaign, program, cursor, seq).await?;
-                    return Ok(Some(written.then_some(Mended { how: "replayed", lost })));
+                    return Ok(if written { Compared::Mended(Mended { how: "replayed", lost }) } else { Compared::Overtaken });
                 }
                 Drained::Fork => dropped = self.dropped(campaign, cursor).await?,
                 Drained::Agrees | Drained::Cut | Drained::Behind => {}
@@ -205,18 +220,20 @@ impl Projector {
         }
         let lost = if dropped.is_empty() { self.lost_since(campaign, cursor).await? } else { Some(dropped) };
         if !self.engine.wipe(campaign, program, cursor.epoch).await? || !self.refold(campaign, program, cursor, 0).await? {
-            return Ok(Some(None));
+            return Ok(Compared::Overtaken);
         }
         let how = if cursor.seq == 0 && cursor.epoch == 1 { "new" } else { "rebuilt" };
-        Ok(Some(Some(Mended { how, lost })))
+        Ok(Compared::Mended(Mended { how, lost }))
     }
 
     /// Brings SQL up to Redis' end, if Redis' log goes on where SQL stands.
-    async fn drain(&self, campaign: CampaignId, cursor: &mut Cursor, seq: i64, hash: &str) -> Result<Drained, Halt> {
+    async fn drain(self: &Arc<Self>, campaign: CampaignId, cursor: &mut Cursor, seq: i64, hash: &str) -> Result<Drained, Halt> {
         if seq < cursor.seq {
             return Ok(Drained::Behind);
         }
+        let mut tail = Tail::new(campaign, cursor.clone());
         loop {
+            cursor.clone_from(tail.cursor());
             if cursor.seq == seq {
                 return Ok(if cursor.hash == hash { Drained::Agrees } else { Drained::Fork });
             }
@@ -224,7 +241,7 @@ impl Projector {
                 // A call broke off after its entry was written: the log knows more than the rows.
                 return Ok(Drained::Behind);
             }
-            match self.project(campaign, cursor).await {
+            match tail.step(self).await {
                 Ok(0) => return Ok(Drained::Cut),
                 Ok(_entries) => {}
                 Err(Halt::Contradiction(what)) => {

@@ -1,11 +1,11 @@
 //! Share links in SQL.
 
-use serde::Serialize;
+use std::sync::LazyLock;
 
 use super::token::ShareToken;
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, RoomId, UserId};
-use crate::store::{JsonRows, Store, StoreError, execute, fetch_optional};
+use crate::store::{BulkRows, Store, StoreError, bulk_row, execute, fetch_optional};
 
 /// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,18 +103,12 @@ pub async fn revoke(store: &Store, token: ShareToken, now: UnixMs) -> Result<(),
 /// # Errors
 /// When the database does not do it; then nothing was added.
 pub async fn add_visits(store: &Store, counts: &[(ShareToken, i64)]) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct Count {
-        token: ShareToken,
-        visits: i64,
+    bulk_row! {
+        struct Count { token: String, visits: i64 }
     }
-    static ADD: JsonRows = JsonRows {
-        sqlite: "UPDATE shares SET visits = shares.visits + (r.value ->> 'visits') FROM json_each($1) AS r \
-                 WHERE shares.token = r.value ->> 'token'",
-        postgres: "UPDATE shares SET visits = shares.visits + r.visits \
-                   FROM json_to_recordset(CAST($1 AS json)) AS r (token TEXT, visits BIGINT) WHERE shares.token = r.token",
-    };
-    let rows: Vec<Count> = counts.iter().map(|(token, visits)| Count { token: *token, visits: *visits }).collect();
+    static ADD: LazyLock<BulkRows<Count>> =
+        LazyLock::new(|| BulkRows::over("UPDATE shares SET visits = shares.visits + r.visits FROM", "WHERE shares.token = r.token"));
+    let rows: Vec<Count> = counts.iter().map(|(token, visits)| Count { token: token.to_string(), visits: *visits }).collect();
     let mut tx = store.begin().await?;
     ADD.write(&mut tx, &rows).await?;
     tx.commit().await

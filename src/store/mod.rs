@@ -13,10 +13,12 @@
 //! * Transactions that change several rows of one table do so in a fixed order (by key), or Postgres answers some with a deadlock (`Busy`).
 //! * After a statement failed, its transaction can only be rolled back, on either database ([`Tx::commit`] refuses).
 
+mod columns;
 mod error;
 mod macros;
 mod migrate;
 mod rows;
+mod sinks;
 mod tx;
 mod types;
 
@@ -27,9 +29,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite};
 
+pub use columns::{Column, Kind, Sink, Value};
 pub use error::StoreError;
 pub use macros::{execute, fetch_all, fetch_one, fetch_optional, run};
-pub use rows::{JsonRows, json_rows};
+pub use rows::{Bulk, BulkRow, BulkRows, bulk_row};
 pub use tx::{Lease, Leased, Tx};
 
 /// How long a statement waits for a lock or a connection before the answer is `Busy`.
@@ -38,6 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 8;
 /// Connections to Postgres of one process.
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// Pages of the write-ahead log until the writer folds it back into the file. A page that changes often is then copied once instead of with
+/// every few transactions.
+const CHECKPOINT_PAGES: &str = "8192";
+/// The writer's cache in KiB, negative as `SQLite` wants it. Rows of a spike touch leaves all over the indexes; with the 2 MB that are usual
+/// a transaction writes pages out and reads them again before it ends.
+const WRITER_CACHE: &str = "-65536";
 /// After a burst the `SQLite` write-ahead log is cut back to this many bytes.
 const WAL_KEPT: &str = "67108864";
 
@@ -63,7 +72,25 @@ pub enum Store {
     Postgres(PgPool),
 }
 
+/// Which of the two a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `SQLite`.
+    Sqlite,
+    /// Postgres.
+    Postgres,
+}
+
 impl Store {
+    /// Which database it is.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// Opens `sqlite:///path/to/file` (created if missing; its folder must exist) or `postgres://…`. Changes no table: see
     /// [`Store::migrate`].
     ///
@@ -91,11 +118,12 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
             .foreign_keys(true)
-            .pragma("journal_size_limit", WAL_KEPT);
+            .pragma("journal_size_limit", WAL_KEPT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         // A connection to a file does not go stale: no ping, no end of life.
         let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         // The writer first: it makes the file and switches it to WAL.
-        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        let write = pool().max_connections(1).connect_with(options.clone().pragma("cache_size", WRITER_CACHE)).await?;
         let read = pool().max_connections(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self::Sqlite { read, write })
     }

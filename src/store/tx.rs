@@ -3,7 +3,7 @@
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite, Transaction};
 
-use super::StoreError;
+use super::{Dialect, StoreError};
 
 /// A transaction. Dropped without [`Tx::commit`] it is rolled back.
 #[derive(Debug)]
@@ -68,6 +68,13 @@ impl Tx {
     #[expect(clippy::unused_async, reason = "the macros treat a store, which waits for a connection, and a transaction alike")]
     pub async fn lease_writer(&mut self) -> Result<Lease<'_>, StoreError> {
         Ok(self.lease())
+    }
+
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self.inner {
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
     }
 
     pub(super) fn lease(&mut self) -> Lease<'_> {

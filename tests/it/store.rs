@@ -1,10 +1,11 @@
 //! SQL behaves alike on both databases.
 
+use std::sync::LazyLock;
+
 use liebian::clock::UnixMs;
 use liebian::id::{CampaignId, OrderId, UserId};
 use liebian::money::Fen;
-use liebian::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional, json_rows};
-use serde::Serialize;
+use liebian::store::{BulkRows, Store, StoreError, bulk_row, execute, fetch_all, fetch_one, fetch_optional};
 
 use crate::support::{Db, both_databases};
 
@@ -47,14 +48,15 @@ async fn put_stock(store: &Store, left: i64) {
     assert_eq!(execute!(store, sql, campaign, left).unwrap(), 1);
 }
 
-#[derive(Serialize)]
-struct UserRow {
-    id: UserId,
-    provider: &'static str,
-    external_id: String,
-    display_name: String,
-    created_at: UnixMs,
-    first_paid_at: Option<UnixMs>,
+bulk_row! {
+    struct UserRow {
+        id: UserId,
+        provider: &'static str,
+        external_id: String,
+        display_name: String,
+        created_at: UnixMs,
+        first_paid_at: Option<UnixMs>,
+    }
 }
 
 fn users(count: u32, name: &str) -> Vec<UserRow> {
@@ -69,13 +71,27 @@ fn users(count: u32, name: &str) -> Vec<UserRow> {
     (0..count).map(user).collect()
 }
 
-json_rows! {
-    /// As the domains will.
-    USERS: "users" (id TEXT, provider TEXT, external_id TEXT, display_name TEXT, created_at BIGINT, first_paid_at BIGINT)
-        on conflict "(id) DO UPDATE SET display_name = excluded.display_name WHERE excluded.display_name <> users.display_name"
+/// As the domains do.
+static USERS: LazyLock<BulkRows<UserRow>> = LazyLock::new(|| {
+    BulkRows::insert(
+        "users",
+        "ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name WHERE excluded.display_name <> users.display_name",
+    )
+});
+
+bulk_row! {
+    struct Mark { id: Option<String>, yes: Option<bool>, body: Option<Vec<u8>> }
 }
 
-json_rows! { SAMPLES: "marks" (id TEXT, yes BOOLEAN) on conflict "(id) DO NOTHING" }
+static MARKS: LazyLock<BulkRows<Mark>> = LazyLock::new(|| BulkRows::insert("marks", ""));
+
+bulk_row! {
+    struct Verdict { id: String, yes: bool }
+}
+
+static VERDICTS: LazyLock<BulkRows<Verdict>> = LazyLock::new(|| {
+    BulkRows::over("UPDATE marks SET yes = r.yes FROM", "WHERE marks.id = r.id AND (marks.yes IS NULL OR marks.yes <> r.yes)")
+});
 
 both_databases! {
     async fn every_type_reads_back(db: &Db) {
@@ -172,7 +188,7 @@ both_databases! {
         assert_eq!(USERS.write(&mut tx, &rows).await.unwrap(), 10_000);
         assert_eq!(USERS.write(&mut tx, &rows).await.unwrap(), 0, "the same again changes nothing");
         assert_eq!(USERS.write(&mut tx, &users(10, "Li")).await.unwrap(), 10);
-        assert_eq!(USERS.write::<UserRow>(&mut tx, &[]).await.unwrap(), 0);
+        assert_eq!(USERS.write(&mut tx, &[]).await.unwrap(), 0);
         tx.commit().await.unwrap();
         let sql = "SELECT id, display_name, created_at, first_paid_at FROM users ORDER BY id";
         let read = fetch_all!(&db.store, NameRow, sql).unwrap();
@@ -185,15 +201,22 @@ both_databases! {
         assert_eq!(spans, (10,));
     }
 
-    async fn rows_with_truth_values_and_absent_fields(db: &Db) {
-        execute!(&db.store, "CREATE TABLE marks (id TEXT NOT NULL PRIMARY KEY, yes BOOLEAN)").unwrap();
+    async fn rows_with_truth_values_bytes_and_absent_values(db: &Db) {
+        execute!(&db.store, "CREATE TABLE marks (id TEXT NOT NULL PRIMARY KEY, yes BOOLEAN, body BYTEA)").unwrap();
         let mut tx = db.store.begin().await.unwrap();
-        let rows = [serde_json::json!({"id": "a", "yes": true}), serde_json::json!({"id": "b", "yes": false}), serde_json::json!({"id": "c"})];
-        assert_eq!(SAMPLES.write(&mut tx, &rows).await.unwrap(), 3);
-        let read = fetch_all!(&mut tx, (Option<bool>,), "SELECT yes FROM marks ORDER BY id").unwrap();
-        assert_eq!(read, [(Some(true),), (Some(false),), (None,)]);
-        let no_id = SAMPLES.write(&mut tx, &[serde_json::json!({"yes": true})]).await.unwrap_err();
+        let mark = |id: &str, yes, body: Option<&[u8]>| Mark { id: Some(id.to_owned()), yes, body: body.map(<[u8]>::to_vec) };
+        let rows = [mark("a", Some(true), Some(&[0, 255, 39])), mark("b", Some(false), Some(&[])), mark("c", None, None)];
+        assert_eq!(MARKS.write(&mut tx, &rows).await.unwrap(), 3);
+        let verdicts = ["a", "b", "c", "d"].map(|id| Verdict { id: id.to_owned(), yes: id != "b" });
+        assert_eq!(VERDICTS.write(&mut tx, &verdicts).await.unwrap(), 1, "a and b stand so already, d is not there");
+        let read = fetch_all!(&mut tx, (Option<bool>, Option<Vec<u8>>), "SELECT yes, body FROM marks ORDER BY id").unwrap();
+        assert_eq!(read, [(Some(true), Some(vec![0, 255, 39])), (Some(false), Some(vec![])), (Some(true), None)]);
+        let no_id = MARKS.write(&mut tx, &[Mark { id: None, yes: None, body: None }]).await.unwrap_err();
         assert!(matches!(no_id, StoreError::Rejected { unique: false, .. }), "{no_id}");
+        drop(tx);
+        let mut tx = db.store.begin().await.unwrap();
+        let twice = MARKS.write(&mut tx, &[rows[0].clone(), rows[0].clone()]).await.unwrap_err();
+        assert!(twice.is_unique(), "{twice}");
     }
 
     async fn of_many_takers_of_few_units_only_as_many_succeed(db: &Db) {
