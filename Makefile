@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint load bench \
-        need-rust need-redis need-postgres need-luacheck need-nextest need-wrk
+.PHONY: help setup run test lint load bench screenshots \
+        need-rust need-redis need-postgres need-luacheck need-nextest need-wrk need-browser
 
 VALKEY_VERSION := 9.1.2.post2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -24,7 +24,7 @@ endef
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: need-rust need-redis need-luacheck need-postgres need-nextest ## Installs what is missing, for running and for testing
+setup: need-rust need-redis need-luacheck need-postgres need-nextest need-browser ## Installs what is missing, for running and for testing
 	@echo "==> All there."
 
 run: need-rust need-redis ## Builds, then runs everything one machine needs, on http://127.0.0.1:8080
@@ -33,7 +33,7 @@ run: need-rust need-redis ## Builds, then runs everything one machine needs, on 
 	@echo "==> Starting"
 	@exec ./target/release/liebian dev
 
-test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLite and Postgres, Redis and Valkey
+test: need-rust need-redis need-postgres need-nextest need-browser ## Runs all tests, on SQLite and Postgres, Redis and Valkey, and in a browser
 	@mkdir -p target; \
 	valkey() { find "$$PWD/target/valkey-$(VALKEY_VERSION)" -name valkey-server -type f -path '*linux*' 2>/dev/null | head -n 1; }; \
 	if [ -z "$${VALKEY_SERVER:-}" ]; then \
@@ -50,18 +50,24 @@ test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLi
 	if [ -n "$$VALKEY_SERVER" ]; then chmod +x "$$VALKEY_SERVER" 2>/dev/null || true; fi; \
 	if [ -n "$$VALKEY_SERVER" ] && ! "$$VALKEY_SERVER" --version; then VALKEY_SERVER=""; fi; \
 	export VALKEY_SERVER; \
+	BROWSER=""; \
+	if [ -d tests/browser/node_modules/playwright-core ] && chromium --version >/dev/null 2>&1; then BROWSER=yes; fi; \
 	echo "==> Testing"; \
 	failed=0; \
 	if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --locked $${VALKEY_SERVER:+--ignore-default-filter} || failed=1; \
+	  cargo nextest run --locked --ignore-default-filter \
+	    -E "all()$$([ -n "$$VALKEY_SERVER" ] || echo ' - test(valkey)')$$([ -n "$$BROWSER" ] || echo ' - test(/^browser::/)')" || failed=1; \
 	else \
-	  if [ -n "$$VALKEY_SERVER" ]; then cargo test --locked --all-targets || failed=1; \
-	  else cargo test --locked --all-targets -- --skip valkey || failed=1; fi; \
+	  cargo test --locked --all-targets -- \
+	    $$([ -n "$$VALKEY_SERVER" ] || echo --skip valkey) $$([ -n "$$BROWSER" ] || echo --skip browser::) || failed=1; \
 	fi; \
 	echo "==> Testing the examples in the documentation"; \
 	cargo test --locked --doc --quiet || failed=1; \
 	if [ -z "$$VALKEY_SERVER" ]; then \
 	  echo "==> NOT RUN: the Valkey tests. valkey-server could not be fetched; set VALKEY_SERVER=/path/to/valkey-server to run them."; \
+	fi; \
+	if [ -z "$$BROWSER" ]; then \
+	  echo "==> NOT RUN: the browser tests. They need chromium, node 18 or newer, and \`npm ci\` in tests/browser."; \
 	fi; \
 	exit $$failed
 
@@ -75,6 +81,10 @@ bench: need-rust need-redis need-postgres need-wrk ## Measures the engine agains
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path loadtests/Cargo.toml --target-dir target
 	@exec ./target/release/liebian-loadtests bench $(BENCH)
+
+screenshots: need-rust need-redis need-browser ## Pictures of the campaign page in every state, into target/screenshots
+	cargo build --locked
+	node tests/browser/screenshots.mjs target/debug/liebian target/screenshots
 
 lint: need-rust need-luacheck ## Checks form and lints: Rust, Lua, documentation
 	@echo "==> Format"
@@ -108,3 +118,14 @@ need-nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { \
 	  echo "==> Installing cargo-nextest, the test runner (takes some minutes, once)"; \
 	  cargo install --locked cargo-nextest || echo "==> That failed; the tests will run with cargo test instead."; }
+
+# Without them `make test` says which tests it did not run.
+need-browser:
+	@fonts() { fc-list ':lang=zh-cn' 2>/dev/null | grep -q .; }; \
+	if ! { command -v chromium && command -v node && command -v npm && fonts; } >/dev/null; then \
+	  ( $(call apt_install,chromium$$(command -v node >/dev/null || echo ' nodejs')$$(command -v npm >/dev/null || echo ' npm') fontconfig fonts-noto-cjk,a browser and its driver (for the tests only),) ) || true; \
+	fi; \
+	if [ ! tests/browser/node_modules/.package-lock.json -nt tests/browser/package-lock.json ]; then \
+	  echo "==> Fetching playwright-core (npm) into tests/browser/node_modules"; \
+	  ( cd tests/browser && npm ci --silent ) || true; \
+	fi

@@ -19,7 +19,7 @@ use crate::group_buy;
 use crate::group_buy::projection::RoomProjection;
 use crate::group_buy::view::RoomView;
 use crate::hot::redis::CallError;
-use crate::hot::{Engine, Program};
+use crate::hot::{Engine, Place, Program};
 use crate::http::health::Check;
 use crate::http::limits::Limits;
 use crate::http::open_streams::OpenStreams;
@@ -35,7 +35,8 @@ use crate::order::projection::OrderProjection;
 use crate::order::provider::{Provider, Shop};
 use crate::order::sandbox::Sandbox;
 use crate::projector::{Projection, Projector, keeper};
-use crate::share::http::{PageSource, flush_visits};
+use crate::share::http::flush_visits;
+use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
 use crate::store::{Store, StoreError, execute, fetch_one, fetch_optional};
 
@@ -85,6 +86,8 @@ pub struct App {
     pub names: Names,
     /// Sessions ended early.
     pub revocations: Revocations,
+    /// Pages of share links, for a moment.
+    pub pages: Pages,
     /// Visits of share links, until they are written.
     pub visits: Visits,
     /// Limits per address, subnet, device and user.
@@ -131,6 +134,7 @@ impl App {
             names: Names::default(),
             definitions: Definitions::default(),
             revocations: Revocations::default(),
+            pages: Pages::default(),
             visits: Visits::default(),
             limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
             traffic: Arc::default(),
@@ -383,6 +387,14 @@ impl PageSource for App {
             Some(room) => group_buy::http::view(self, id, &room, None).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    async fn joinable(&self, id: CampaignId, most: usize) -> Result<Vec<RoomView>, Problem> {
+        group_buy::http::joinable_now(self, id, most).await
+    }
+
+    fn head(&self, id: CampaignId) -> Option<Place> {
+        self.engine.head(id)
     }
 
     async fn masked_name(&self, id: UserId) -> Result<String, Problem> {

@@ -106,6 +106,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 name: name(seat.user_id),
                 leader: Some(seat.id) == row.leader_order_id,
                 paid: !["held", "closing"].contains(&seat.state.as_str()),
+                you: false,
             })
             .collect();
         members.sort_by_key(|member| !member.leader);

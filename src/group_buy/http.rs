@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
 use super::ops::{self, Decided, Shopper};
-use super::row::RoomRow;
+use super::row::{MemberRow, RoomRow};
 use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou};
 use crate::app::App;
 use crate::campaign::live;
@@ -181,6 +181,21 @@ fn place<'a>(id: &'a RoomId, room: &RoomRow) -> (i64, &'a str) {
     ((room.size - room.taken()) * FULLNESS + room.expires_at, id.hot())
 }
 
+/// The first joinable rooms of a published campaign as anybody sees them; none where they are not listed.
+///
+/// # Errors
+/// Trouble of Redis or SQL.
+pub async fn joinable_now(app: &App, campaign: CampaignId, most: usize) -> Result<Vec<RoomView>, Problem> {
+    let Some(record) = app.definitions.get(app, campaign, 0).await? else { return Ok(Vec::new()) };
+    if !record.definition.group_buy().is_some_and(|own| own.list_rooms) {
+        return Ok(Vec::new());
+    }
+    let snapshot = app.engine.read(campaign, &[Read::First("joinable", most, "rooms", "-inf")]).await?;
+    let rooms = joinable_rows(campaign, snapshot.found, snapshot.now)?;
+    let names = names(app, rooms.iter().map(|(_, room)| room)).await?;
+    Ok(rooms.iter().map(|(id, room)| view_with(*id, room, None, &names)).collect())
+}
+
 fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Vec<(RoomId, RoomRow)>, Problem> {
     let mut rooms = Vec::new();
     for (field, packed) in found.into_iter().flat_map(|found| if let Found::Rows(rows) = found { rows } else { Vec::new() }) {
@@ -227,11 +242,14 @@ pub(super) async fn names<'a>(app: &App, rooms: impl Iterator<Item = &'a RoomRow
 /// The view of a room with the names at hand.
 pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: &HashMap<UserId, String>) -> RoomView {
     let name = |user: &str| UserId::from_hot(user).ok().and_then(|user| names.get(&user).cloned()).unwrap_or_else(|| masked(""));
-    let mut members: Vec<MemberView> = room
-        .members
-        .iter()
-        .map(|member| MemberView { name: name(&member.0), leader: member.1 == room.leader, paid: member.2 == 1 })
-        .collect();
+    let is_you = |user: &str| you.is_some_and(|you| you.hot() == user);
+    let member = |MemberRow(user, order, paid): &MemberRow| MemberView {
+        name: name(user),
+        leader: *order == room.leader,
+        paid: *paid == 1,
+        you: is_you(user),
+    };
+    let mut members: Vec<MemberView> = room.members.iter().map(member).collect();
     members.sort_by_key(|member| !member.leader);
     RoomView {
         id,

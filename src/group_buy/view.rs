@@ -39,6 +39,10 @@ pub struct MemberView {
     pub leader: bool,
     /// Whether the seat is paid; else it is held.
     pub paid: bool,
+    /// With a session: whether the seat is the caller's. Absent where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub you: bool,
 }
 
 /// The caller's seat.

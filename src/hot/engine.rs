@@ -300,7 +300,9 @@ impl Engine {
     /// The place of the newest op that this process saw decided.
     #[must_use]
     pub fn head(&self, campaign: CampaignId) -> Option<Place> {
-        Some(*self.ends(campaign)?.shared.head.borrow())
+        let lanes = self.lanes.read().ok()?;
+        let head = *lanes.get(&campaign)?.shared.head.borrow();
+        Some(head)
     }
 
     /// Follows the place up to which SQL has the log.

@@ -1,7 +1,7 @@
 //! How a decided op becomes an HTTP answer: its place in the log, whether it was replayed, and trouble as problems.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, IF_NONE_MATCH};
+use actix_web::http::header::{ACCEPT_ENCODING, HeaderName, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
@@ -64,6 +64,17 @@ pub fn is_known(request: &HttpRequest, etag: &str) -> bool {
     headers.flat_map(|tags| tags.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
+/// Whether a client takes gzip: it names it, with a weight above zero.
+#[must_use]
+pub fn takes_gzip(request: &HttpRequest) -> bool {
+    let headers = request.headers().get_all(ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
+    headers.flat_map(|codings| codings.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.bytes().all(|digit| b"0.".contains(&digit)));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
 impl From<Trouble> for Problem {
     fn from(trouble: Trouble) -> Self {
         match trouble {
@@ -72,5 +83,19 @@ impl From<Trouble> for Problem {
             Trouble::OutcomeUnknown => Self::new(Code::OutcomeUnknown).detail("Send the very same request again to learn it"),
             Trouble::Defect(cause) => Self::defect(&cause),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::takes_gzip;
+
+    #[test]
+    fn gzip_is_for_those_who_name_it() {
+        let takes = |accept: &str| takes_gzip(&TestRequest::get().insert_header(("accept-encoding", accept)).to_http_request());
+        assert!(takes("gzip, deflate, br") && takes("br;q=1, GZIP;q=0.5"));
+        assert!(!takes("") && !takes("identity") && !takes("br, gzip;q=0") && !takes("gzip;q=0.000"));
     }
 }

@@ -6,7 +6,7 @@ use super::health;
 use crate::campaign::{desk, http as campaigns, storefront};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
 use crate::order::{desk as order_desk, http as orders};
-use crate::share::{desk as share_desk, http as shares};
+use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
 
 /// Every route of every domain.
@@ -20,7 +20,8 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
-    cfg.service(shares::create).service(shares::revoke).service(shares::read).service(shares::show);
+    cfg.service(shares::create).service(shares::revoke).service(shares::read);
+    cfg.service(show::show).service(show::code).service(assets::file);
 }
 
 fn operators(cfg: &mut ServiceConfig) {

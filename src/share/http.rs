@@ -1,42 +1,25 @@
-//! Routes of share links: make, take back, look up, and the page.
+//! Routes of share links: make, take back, look up. Their page is in [`super::show`].
 
-use std::future::Future;
-
-use actix_web::http::header::{ACCEPT, ACCEPT_LANGUAGE, USER_AGENT};
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, ResponseError, delete, get, post};
+use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 
-use super::language::Language;
 use super::links::{self, Link};
-use super::page::{self, CONTENT_SECURITY_POLICY, PageData};
+use super::pages::PageSource;
 use super::token::ShareToken;
 use crate::app::App;
-use crate::campaign::view::CampaignView;
 use crate::clock::UnixMs;
 use crate::code::Code;
-use crate::group_buy::view::RoomView;
 use crate::http::body::Json;
 use crate::http::caller;
-use crate::http::extract::Query;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, RoomId};
 use crate::identity::{Device, Session};
 
 /// The longest channel name, in characters.
 const MAX_CHANNEL: usize = 64;
-
-/// Where the page takes its data from; the application provides it from hot state.
-pub trait PageSource {
-    /// A published campaign; `None` for drafts and unknown ones.
-    fn campaign(&self, id: CampaignId) -> impl Future<Output = Result<Option<CampaignView>, Problem>>;
-    /// A room.
-    fn room(&self, id: RoomId) -> impl Future<Output = Result<Option<RoomView>, Problem>>;
-    /// The masked name of a shopper.
-    fn masked_name(&self, id: UserId) -> impl Future<Output = Result<String, Problem>>;
-}
 
 /// What is shared.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -141,6 +124,7 @@ pub async fn revoke(app: Data<App>, session: Session, _device: Device, token: Pa
         return Err(Code::Forbidden.into());
     }
     links::revoke(&app.store, link.token, app.clock.now()).await?;
+    app.pages.forget(link.token);
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -161,33 +145,6 @@ pub async fn read(app: Data<App>, token: Path<String>) -> Result<HttpResponse, P
     };
     app.visits.count(link.token);
     Ok(HttpResponse::Ok().json(view))
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Asked {
-    lang: Option<String>,
-}
-
-/// The page of a campaign, and of a room of it, for people.
-#[utoipa::path(tag = "shares", params(("token" = String, Path), ("lang" = Option<String>, Query, description = "zh or en")),
-    responses((status = 200, content_type = "text/html", body = String), (status = 404, description = "share_invalid"),
-        (status = 410, description = "share_revoked")))]
-#[get("/s/{token}")]
-pub async fn show(app: Data<App>, request: HttpRequest, token: Path<String>) -> Result<HttpResponse, Problem> {
-    let asked = Query::<Asked>::extract_now(&request).map(|query| query.0).unwrap_or_default();
-    let language = Language::choose(asked.lang.as_deref(), header(&request, &ACCEPT_LANGUAGE));
-    match data(&app, &token).await {
-        Ok(data) => {
-            let jump = page::is_wechat_browser(header(&request, &USER_AGENT).unwrap_or_default());
-            let text = if jump { page::render_jump(&data, language) } else { page::render(&data, language) };
-            Ok(html(&mut HttpResponse::Ok(), text.map_err(|why| Problem::defect(&why))?, language))
-        }
-        Err(problem) if header(&request, &ACCEPT).is_some_and(|accept| accept.contains("text/html")) => {
-            let text = page::render_refusal(problem.code(), language).map_err(|why| Problem::defect(&why))?;
-            Ok(html(&mut HttpResponse::build(problem.status_code()), text, language))
-        }
-        Err(problem) => Err(problem),
-    }
 }
 
 /// Writes the counted visits; called every [`FLUSH_EVERY`](super::visits::FLUSH_EVERY) and at the end.
@@ -211,18 +168,6 @@ pub fn made(app: &App, token: ShareToken) -> MadeShare {
 
 fn path(token: ShareToken) -> String {
     format!("/s/{token}")
-}
-
-async fn data(app: &App, token: &str) -> Result<PageData, Problem> {
-    let link = standing(app, token).await?;
-    let campaign = app.campaign(link.campaign_id).await?.ok_or(Code::ShareInvalid)?;
-    let room = match link.target {
-        Some(room) => app.room(room).await?,
-        None => None,
-    };
-    let data = PageData { campaign, room, sharer: sharer(app, &link).await? };
-    app.visits.count(link.token);
-    Ok(data)
 }
 
 /// The link of a token, revoked or not.
@@ -249,20 +194,4 @@ async fn parent(app: &App, came_by: Option<&str>, campaign: CampaignId) -> Resul
     let Some(token) = came_by.and_then(|text| ShareToken::read(&app.secrets, text)) else { return Ok(None) };
     let link = links::find(&app.store, token).await?;
     Ok(link.filter(|link| link.campaign_id == campaign).map(|link| link.token))
-}
-
-fn header<'r>(request: &'r HttpRequest, name: &actix_web::http::header::HeaderName) -> Option<&'r str> {
-    request.headers().get(name)?.to_str().ok()
-}
-
-fn html(response: &mut actix_web::HttpResponseBuilder, text: String, language: Language) -> HttpResponse {
-    response
-        .content_type("text/html; charset=utf-8")
-        .insert_header(("content-security-policy", CONTENT_SECURITY_POLICY.as_str()))
-        .insert_header(("content-language", language.tag()))
-        .insert_header(("x-content-type-options", "nosniff"))
-        .insert_header(("referrer-policy", "no-referrer"))
-        .insert_header(("cache-control", "no-store"))
-        .insert_header(("vary", "Accept, Accept-Language, User-Agent"))
-        .body(text)
 }

@@ -1,7 +1,7 @@
 //! The two languages of the page.
 
 /// A language the page is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
     /// Chinese.
     Zh,
@@ -10,10 +10,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// `?lang=` if it names one of ours, else the best of `Accept-Language`, else Chinese.
+    /// The one asked for, else the best of `Accept-Language`, else Chinese.
     #[must_use]
-    pub fn choose(asked: Option<&str>, accept_language: Option<&str>) -> Self {
-        asked.and_then(Self::of).or_else(|| accept_language.and_then(Self::best)).unwrap_or(Self::Zh)
+    pub fn choose(asked: Option<Self>, accept_language: Option<&str>) -> Self {
+        asked.or_else(|| accept_language.and_then(Self::best)).unwrap_or(Self::Zh)
     }
 
     /// The tag for `<html lang>`.
@@ -22,6 +22,33 @@ impl Language {
         match self {
             Self::Zh => "zh-CN",
             Self::En => "en",
+        }
+    }
+
+    /// The word for `?lang=`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
+        }
+    }
+
+    /// Its name in itself.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zh => "中文",
+            Self::En => "English",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Zh => Self::En,
+            Self::En => Self::Zh,
         }
     }
 
@@ -34,7 +61,9 @@ impl Language {
         }
     }
 
-    fn of(tag: &str) -> Option<Self> {
+    /// The language of a tag such as `en-GB`, if it is one of ours.
+    #[must_use]
+    pub fn of(tag: &str) -> Option<Self> {
         let primary = tag.trim().split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
         match primary.as_str() {
             "zh" => Some(Self::Zh),
@@ -75,8 +104,8 @@ mod tests {
 
     #[test]
     fn the_address_wins_then_the_header_then_chinese() {
-        assert_eq!(Language::choose(Some("en"), Some("zh-CN")), En);
-        assert_eq!(Language::choose(Some("xx"), Some("en-GB,zh;q=0.9")), En);
+        assert_eq!(Language::choose(Language::of("en"), Some("zh-CN")), En);
+        assert_eq!(Language::choose(Language::of("xx"), Some("en-GB,zh;q=0.9")), En);
         assert_eq!(Language::choose(None, Some("fr, en;q=0.5, zh-TW;q=0.7")), Zh);
         assert_eq!(Language::choose(None, Some("fr;q=1, en;q=0.2")), En);
         assert_eq!(Language::choose(None, Some("en;q=0")), Zh);

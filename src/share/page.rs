@@ -1,44 +1,92 @@
 //! The page behind a share link: true, plain, and the whole offer on one phone screen.
 //!
-//! No outside resources: style and script stand in the page and are named by their hashes in the Content-Security-Policy, so that
-//! nothing an operator or shopper wrote can run. All text goes through askama's escaping. Inside WeChat's own browser a campaign may
-//! not be played on a web page (外部链接内容管理规范): there the page is a neutral jump page.
+//! * One answer paints the first screen: its style stands in the page; script and the rest of the style are files of their own
+//!   ([`super::assets`]) that a browser keeps. No outside resources. The Content-Security-Policy names the style by its hash and lets
+//!   only our own files run, so nothing an operator or shopper wrote can.
+//! * Without scripts it is the same page, to read. The script brings it up to date and lets a visitor of the sandbox take part.
+//! * Inside WeChat's own browser a campaign may not be played on a web page (外部链接内容管理规范): there it is a neutral jump page.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use actix_web::http::header::HeaderValue;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::assets::{ASSETS, Assets};
 use super::language::Language;
-use crate::campaign::view::{CampaignState, CampaignView, ItemView};
+use crate::campaign::view::{CampaignState, CampaignView};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::crypto::sha256;
-use crate::group_buy::view::{RoomState, RoomView};
+use crate::group_buy::view::RoomView;
 
-const STYLE: &str = include_str!("../../templates/share/page.css");
-const SCRIPT: &str = include_str!("../../templates/share/page.js");
+mod offer;
+mod state;
+pub mod words;
+
+use offer::{Offer, Other, Seat, crowd, face, others, seats};
+use state::{Deadline, State, shown_items, state};
+use words::Texts;
 
 /// The page's Content-Security-Policy.
-pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(sha256(text.as_bytes())));
-    format!(
-        "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
+pub static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let [style, notice] = [&ASSETS.style, &ASSETS.notice].map(|style| STANDARD.encode(sha256(style.as_bytes())));
+    let policy = format!(
+        "default-src 'none'; style-src 'self' 'sha256-{style}' 'sha256-{notice}'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_never| HeaderValue::from_static("default-src 'none'"))
 });
 
 /// All the page shows.
 #[derive(Clone, Debug)]
 pub struct PageData {
     /// The campaign.
-    pub campaign: CampaignView,
-    /// The room the link leads to, if any.
-    pub room: Option<RoomView>,
+    pub campaign: Arc<CampaignView>,
+    /// Rooms one could join, nearly full first.
+    pub rooms: Arc<Vec<RoomView>>,
+    /// The room that is shown, if any.
+    pub room: Option<Arc<RoomView>>,
     /// The masked name of whoever shared it.
     pub sharer: Option<String>,
+    /// Where this server is reached from outside.
+    pub origin: String,
+    /// The page's path there.
+    pub path: String,
+    /// The engine's clock.
+    pub now: UnixMs,
+    /// Whether visitors can take part on the page itself.
+    pub sandbox: bool,
+    /// What the address asks for.
+    pub asked: Asked,
+}
+
+/// What the page's address asks for beside its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// `?room=`
+    pub room: Option<crate::id::RoomId>,
+    /// `?lang=`
+    pub language: Option<Language>,
+}
+
+impl PageData {
+    /// The whole link.
+    fn url(&self) -> String {
+        format!("{}{}", self.origin, self.path)
+    }
+
+    /// `lang=…` after `before`, if the reader chose the language.
+    fn chosen_language(&self, t: Texts, before: &str) -> String {
+        self.asked.language.map(|_chosen| format!("{before}lang={}", t.0.word())).unwrap_or_default()
+    }
+
+    /// This page in another language.
+    fn address_in(&self, other: Language) -> String {
+        let room = self.asked.room.map(|room| format!("room={room}&")).unwrap_or_default();
+        format!("?{room}lang={}", other.word())
+    }
 }
 
 /// The campaign's page.
@@ -46,23 +94,7 @@ pub struct PageData {
 /// # Errors
 /// None that is known; askama's are passed on as a defect.
 pub fn render(data: &PageData, language: Language) -> Result<String, askama::Error> {
-    let (t, ends) = (Texts(language), deadline(data));
-    let page = Page {
-        data,
-        campaign: &data.campaign,
-        room: data.room.as_ref(),
-        items: shown_items(data),
-        state: t.state(state(data)),
-        ends_ms: ends.get(),
-        ends: t.time(ends),
-        left: t.left(data.campaign.now, ends),
-        span: [t.time(data.campaign.starts_at), t.time(data.campaign.ends_at)],
-        scheduled: state(data) == State::Scheduled,
-        t,
-        style: STYLE,
-        script: SCRIPT,
-    };
-    page.render()
+    Page::new(data, Texts(language)).render()
 }
 
 /// The neutral page for WeChat's own browser: it names the campaign and asks nothing.
@@ -71,11 +103,7 @@ pub fn render(data: &PageData, language: Language) -> Result<String, askama::Err
 /// As [`render`].
 pub fn render_jump(data: &PageData, language: Language) -> Result<String, askama::Error> {
     let t = Texts(language);
-    let text = t.say(
-        "请复制链接，在手机浏览器中打开，或在小程序中查看。",
-        "Copy the link and open it in your phone's browser, or look in the mini-program.",
-    );
-    Notice { title: &data.campaign.title, text, t, style: STYLE }.render()
+    notice(t, &data.campaign.title, t.say("wechat"))
 }
 
 /// A small page for a link that leads nowhere.
@@ -84,17 +112,17 @@ pub fn render_jump(data: &PageData, language: Language) -> Result<String, askama
 /// As [`render`].
 pub fn render_refusal(code: Code, language: Language) -> Result<String, askama::Error> {
     let t = Texts(language);
-    let (title, text) = if code == Code::ShareRevoked {
-        (t.say("链接已收回", "This link was taken back"), t.say("分享的人收回了这个链接。", "Whoever shared it took it back."))
+    if code == Code::ShareRevoked {
+        notice(t, t.say("revoked_head"), t.say("revoked_sub"))
     } else if code.status() >= 500 {
-        (
-            t.say("请稍后再试", "Please try again"),
-            t.say("活动正在恢复，几秒后刷新即可。", "The campaign is being brought back. Reload in a few seconds."),
-        )
+        notice(t, t.say("trouble_head"), t.say("trouble_sub"))
     } else {
-        (t.say("链接无效", "This link leads nowhere"), t.say("请检查链接是否完整。", "Check that the link is complete."))
-    };
-    Notice { title, text, t, style: STYLE }.render()
+        notice(t, t.say("refused_head"), t.say("refused_sub"))
+    }
+}
+
+fn notice(t: Texts, title: &str, text: &str) -> Result<String, askama::Error> {
+    Notice { title, text, t, other: t.0.other(), style: &ASSETS.notice, icon: ASSETS.icon.path() }.render()
 }
 
 /// Whether a browser is WeChat's own, outside a mini-program's web-view.
@@ -103,132 +131,137 @@ pub fn is_wechat_browser(user_agent: &str) -> bool {
     user_agent.contains("MicroMessenger") && !user_agent.contains("miniProgram")
 }
 
+/// The page's own files in one language.
+struct Files {
+    style: &'static str,
+    more: String,
+    script: String,
+    icon: String,
+}
+
+impl Files {
+    fn of(language: Language) -> Self {
+        let all: &'static Assets = &ASSETS;
+        Self { style: &all.style, more: all.more.path(), script: all.script(language).path(), icon: all.icon.path() }
+    }
+}
+
 #[derive(Template)]
-#[template(path = "share/page.html")]
+#[template(path = "share/page.html", whitespace = "minimize")]
 struct Page<'p> {
     data: &'p PageData,
     campaign: &'p CampaignView,
     room: Option<&'p RoomView>,
-    items: Vec<&'p ItemView>,
-    state: &'static str,
-    ends_ms: i64,
-    ends: String,
+    /// The one item, else none and `items` has them.
+    offer: Option<Offer<'p>>,
+    items: Vec<Offer<'p>>,
+    seats: Vec<Seat<'p>>,
+    crowd: &'static str,
+    others: Vec<Other>,
+    state: State,
+    shop: &'static str,
+    left_units: i64,
+    head: String,
+    sub: String,
+    news: String,
+    summary: String,
+    deadline: Deadline,
+    step_fill: String,
+    rule_span: String,
+    rule_limits: String,
+    url: String,
+    sharer_face: String,
+    label: &'static str,
     left: String,
-    span: [String; 2],
-    scheduled: bool,
+    until: String,
+    picture: String,
+    other: Language,
+    other_address: String,
+    locale: &'static str,
+    assets: Files,
     t: Texts,
-    style: &'static str,
-    script: &'static str,
+}
+
+impl<'p> Page<'p> {
+    fn new(data: &'p PageData, t: Texts) -> Self {
+        let (campaign, room, state) = (&*data.campaign, data.room.as_deref(), state(data));
+        let shown = shown_items(data);
+        let left_units = shown.iter().map(|item| item.stock_left.max(0)).sum();
+        let mut items: Vec<Offer<'p>> = shown.into_iter().filter_map(|item| Offer::new(item, room, t)).collect();
+        let offer = if items.len() == 1 { items.pop() } else { None };
+        let size = offer.as_ref().map_or(0, |offer| offer.size);
+        let (head, sub) = headline(state, room, size, t);
+        let (deadline, other) = (Deadline::of(data), t.0.other());
+        Self {
+            summary: offer.as_ref().map_or_else(|| t.say("step_join").to_owned(), |offer| summary(offer, t)),
+            seats: seats(data, offer.as_ref(), t),
+            crowd: crowd(size),
+            others: others(data, t),
+            shop: shop(campaign.state),
+            news: room.map(|room| t.fill("seats_now", [room.seats_taken, room.size, room.seats_paid])).unwrap_or_default(),
+            step_fill: offer.as_ref().map_or_else(|| t.say("step_enough").to_owned(), |offer| t.fill("step_fill", [offer.size])),
+            rule_span: t.fill("rule_span", [t.time(campaign.starts_at), t.time(campaign.ends_at)]),
+            rule_limits: t.fill("limits", [campaign.limits.quantity_per_order, campaign.limits.orders_per_user]),
+            url: data.url(),
+            sharer_face: data.sharer.as_deref().map(face).unwrap_or_default(),
+            label: deadline.label(t),
+            left: t.left(data.now, deadline.at()),
+            until: deadline.sentence(t),
+            picture: format!("{}{}", data.origin, ASSETS.picture.path()),
+            deadline,
+            other,
+            other_address: data.address_in(other),
+            locale: t.0.pick("zh_CN", "en_US"),
+            assets: Files::of(t.0),
+            data,
+            campaign,
+            room,
+            offer,
+            items,
+            state,
+            left_units,
+            head,
+            sub,
+            t,
+        }
+    }
 }
 
 #[derive(Template)]
-#[template(path = "share/notice.html")]
+#[template(path = "share/notice.html", whitespace = "minimize")]
 struct Notice<'p> {
     title: &'p str,
     text: &'p str,
-    t: Texts,
+    other: Language,
     style: &'static str,
+    icon: String,
+    t: Texts,
 }
 
-/// What the page says first: the room's end, else the campaign's state, else whether anything is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Scheduled,
-    Live,
-    Paused,
-    Ended,
-    SoldOut,
-    RoomOpen,
-    RoomFull,
-    RoomFormed,
-    RoomFailed,
-    RoomExpired,
-}
-
-fn state(data: &PageData) -> State {
-    if let Some(room) = &data.room {
-        match room.state {
-            RoomState::Formed => return State::RoomFormed,
-            RoomState::Failed => return State::RoomFailed,
-            RoomState::Open if room.expires_at <= data.campaign.now => return State::RoomExpired,
-            RoomState::Open => {}
-        }
-    }
-    match data.campaign.state {
-        CampaignState::Scheduled => return State::Scheduled,
-        CampaignState::Paused => return State::Paused,
-        // Open rooms may fill until their deadline after the campaign's end.
-        CampaignState::Ended if data.room.is_none() => return State::Ended,
-        CampaignState::Ended | CampaignState::Live => {}
-    }
-    match &data.room {
-        Some(room) if room.seats_left <= 0 => State::RoomFull,
-        _ if shown_items(data).iter().all(|item| item.stock_left <= 0) => State::SoldOut,
-        Some(_) => State::RoomOpen,
-        None => State::Live,
+/// What the page says first.
+fn headline(state: State, room: Option<&RoomView>, size: i64, t: Texts) -> (String, String) {
+    let said = |key: String| t.say(&key).to_owned();
+    match (state, room) {
+        (State::Open, Some(room)) => (t.fill("open_head", [room.seats_left]), t.fill("open_sub", [room.size])),
+        (State::Formed, Some(room)) => (t.say("formed_head").to_owned(), t.fill("formed_sub", [room.seats_paid])),
+        (State::Live, _) if size > 0 => (t.say("live_head").to_owned(), t.fill("live_sub", [size - 1])),
+        (State::Live, _) => (t.say("live_head").to_owned(), t.say("step_join").to_owned()),
+        _ => (said(format!("{}_head", state.word())), said(format!("{}_sub", state.word()))),
     }
 }
 
-fn shown_items(data: &PageData) -> Vec<&ItemView> {
-    let wanted = |item: &&ItemView| data.room.as_ref().is_none_or(|room| room.sku == item.sku);
-    data.campaign.items.iter().filter(wanted).collect()
+/// The offer in one line, for previews of the link.
+fn summary(offer: &Offer<'_>, t: Texts) -> String {
+    let base = offer.less.as_ref().map(|_less| format!(", {} ¥{}", t.say("list_price"), offer.item.list_price_fen)).unwrap_or_default();
+    format!("¥{} {}{base}", offer.price, t.fill("each", [offer.size]))
 }
 
-/// What time runs out for.
-fn deadline(data: &PageData) -> UnixMs {
-    match (&data.room, data.campaign.state) {
-        (Some(room), _) => room.expires_at,
-        (None, CampaignState::Scheduled) => data.campaign.starts_at,
-        (None, CampaignState::Live | CampaignState::Paused | CampaignState::Ended) => data.campaign.ends_at,
-    }
-}
-
-/// The page's words.
-#[derive(Clone, Copy)]
-struct Texts(Language);
-
-impl Texts {
-    /// The text in the page's language.
-    const fn say<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
-        self.0.pick(zh, en)
-    }
-
-    const fn tag(self) -> &'static str {
-        self.0.tag()
-    }
-
-    const fn state(self, state: State) -> &'static str {
-        match state {
-            State::Scheduled => self.say("即将开始", "Starts soon"),
-            State::Live => self.say("进行中", "Open"),
-            State::Paused => {
-                self.say("活动暂停：暂不能开团或参团，已付款的订单不受影响", "Paused: no new rooms or members for now; paid orders stand")
-            }
-            State::Ended => self.say("活动已结束", "The campaign is over"),
-            State::SoldOut => self.say("暂时售完，未付款的名额释放后会恢复", "Sold out for now; units come back when seats are not paid"),
-            State::RoomOpen => self.say("等你参团", "Seats are free in this room"),
-            State::RoomFull => self.say("名额已满，等待付款", "All seats are taken, payments pending"),
-            State::RoomFormed => self.say("已成团", "This room has formed"),
-            State::RoomFailed => self.say("未成团，已付的钱全额退回", "This room did not form; payments are returned in full"),
-            State::RoomExpired => self.say("这个团的时间已到", "The time of this room is over"),
-        }
-    }
-
-    /// How long until `end`, in days, hours and minutes; what is past is zero.
-    fn left(self, now: UnixMs, end: UnixMs) -> String {
-        let minutes = end.get().saturating_sub(now.get()).max(0) / 60_000;
-        let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
-        match self.0 {
-            Language::Zh => format!("{days}天{hours}小时{minutes}分钟"),
-            Language::En => format!("{days} d {hours} h {minutes} min"),
-        }
-    }
-
-    /// A time for people, in China's time zone, which has no summer time.
-    fn time(self, at: UnixMs) -> String {
-        let text = at.plus_seconds(8 * 3600).rfc3339();
-        let minute: String = text.chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect();
-        format!("{minute} {}", self.say("（北京时间）", "(UTC+8)"))
+const fn shop(state: CampaignState) -> &'static str {
+    match state {
+        CampaignState::Scheduled => "scheduled",
+        CampaignState::Live => "live",
+        CampaignState::Paused => "paused",
+        CampaignState::Ended => "ended",
     }
 }
 

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{CONTENT_SECURITY_POLICY, PageData, State, is_wechat_browser, render, render_jump, render_refusal, state};
+use super::state::{State, state};
+use super::{Asked, CONTENT_SECURITY_POLICY, PageData, is_wechat_browser, render, render_jump, render_refusal};
 use crate::campaign::model::Definition;
 use crate::campaign::view::{CampaignNumbers, CampaignState, CampaignView};
 use crate::clock::UnixMs;
@@ -32,111 +34,223 @@ fn data(title: &str) -> PageData {
         rooms_open: 1,
         rooms_formed: 2,
     };
-    PageData { campaign: CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap(), room: None, sharer: None }
+    PageData {
+        campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),
+        rooms: Arc::default(),
+        room: None,
+        sharer: None,
+        origin: "https://shop.example".into(),
+        path: "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl".into(),
+        now: now(),
+        sandbox: true,
+        asked: Asked::default(),
+    }
 }
 
-fn with_room(mut data: PageData, room_state: RoomState, seats_left: i64) -> PageData {
-    let member = MemberView { name: format!("张**{HOSTILE}"), leader: true, paid: true };
-    data.room = Some(RoomView {
-        id: "room_abcdefgh0123456789abcdef".parse().unwrap(),
-        campaign_id: data.campaign.id,
+fn campaign(data: &mut PageData) -> &mut CampaignView {
+    Arc::get_mut(&mut data.campaign).unwrap()
+}
+
+fn room(id: &str, state: RoomState, size: i64, members: &[(&str, bool)]) -> RoomView {
+    let member = |(place, (name, paid)): (usize, &(&str, bool))| MemberView {
+        name: (*name).to_owned(),
+        leader: place == 0,
+        paid: *paid,
+        you: false,
+    };
+    let members: Vec<MemberView> = members.iter().enumerate().map(member).collect();
+    let taken = i64::try_from(members.len()).unwrap();
+    RoomView {
+        id: format!("room_abcdefgh{id:0>16}").parse().unwrap(),
+        campaign_id: "cmp_abcdefgh".parse().unwrap(),
         sku: "a".into(),
-        state: room_state,
-        size: 3,
-        seats_taken: 3 - seats_left,
-        seats_paid: 1,
-        seats_left,
-        leader: member.name.clone(),
-        members: vec![member],
+        state,
+        size,
+        seats_taken: taken,
+        seats_paid: i64::try_from(members.iter().filter(|member| member.paid).count()).unwrap(),
+        seats_left: size - taken,
+        leader: members.first().map(|member| member.name.clone()).unwrap_or_default(),
+        members,
         price_fen: Fen::new(4950),
         expires_at: now().plus_seconds(3 * 3600 + 60 * 5),
         you: None,
-    });
+    }
+}
+
+fn with_room(mut data: PageData, state: RoomState, members: &[(&str, bool)]) -> PageData {
+    data.room = Some(Arc::new(room("1", state, 3, members)));
     data
 }
 
 #[test]
 fn the_page_tells_the_whole_offer_in_both_languages() {
-    let data = with_room(data("樱桃半价"), RoomState::Open, 1);
+    let mut data = with_room(data("樱桃半价"), RoomState::Open, &[("张**", true), ("A**", false)]);
+    data.rooms = Arc::new(vec![room("1", RoomState::Open, 3, &[("张**", true)]), room("2", RoomState::Open, 3, &[("李**", true)])]);
     let zh = render(&data, Zh).unwrap();
     for told in [
-        "樱桃半价",
-        "¥49.50",
-        "¥99.00",
-        "划线价",
-        "3 人成团",
-        "640",
-        "345",
-        "0天3小时5分钟",
-        "等你参团",
-        "List price is our shop&#39;s price.",
         "<html lang=\"zh-CN\">",
+        "<title>樱桃半价</title>",
+        "<h2 id=\"head\">还差 1 人</h2>",
+        "<small>¥</small>49.50</b> 每份，3 人团",
+        "划线价 <s>¥99.00</s> <em>省 ¥49.50</em>",
+        "<li class=\"paid\"><b aria-hidden=\"true\">张</b><span><bdi>张**</bdi> 团长</span><i>已付款</i></li>",
+        "<li class=\"held\"><b aria-hidden=\"true\">A</b><span><bdi>A**</bdi> </span><i>待付款</i></li>",
+        "<li class=\"free\"><b aria-hidden=\"true\">+</b><span>空位</span></li>",
+        "<b id=\"left\">03:05</b>",
+        "11月23日 11:05 截止（北京时间）",
+        "还剩 640 份，共 1000 份",
+        "已成团 2 个",
+        "李** 的团",
+        "href=\"?room=room_abcdefgh0000000000000002\"",
+        "List price is our shop&#39;s price.\n樱桃半价",
+        "每单最多 1 份",
+        "分享本身没有任何奖励",
     ] {
         assert!(zh.contains(told), "{told}\n{zh}");
     }
+    assert!(!zh.contains("张** 的团"), "the room itself is no other room");
     let en = render(&data, En).unwrap();
-    for told in ["List price", "people in one room", "Seats are free", "0 d 3 h 5 min", "<html lang=\"en\">"] {
+    for told in ["<html lang=\"en\">", "1 more to go", "each, group of 3", "List price", "until 23 Nov, 11:05 (UTC+8)", "640 of 1000 left"]
+    {
         assert!(en.contains(told), "{told}\n{en}");
     }
     assert!(!zh.contains("42.77") && !zh.contains("4277"), "what it costs is nobody's business");
 }
 
 #[test]
-fn hostile_text_stays_text() {
-    let mut data = with_room(data(HOSTILE), RoomState::Open, 1);
-    data.sharer = Some(HOSTILE.to_owned());
-    for page in [render(&data, Zh).unwrap(), render(&data, En).unwrap(), render_jump(&data, Zh).unwrap()] {
-        assert!(!page.contains("<script>alert"), "{page}");
-        assert!(!page.contains("<img"), "{page}");
-        assert!(!page.contains("onload='x'"), "{page}");
-        assert!(page.contains("&#38;amp;"), "an entity in a title is shown as typed");
-        assert!(page.matches("<script").count() <= 1, "only our own script");
+fn previews_of_the_link_get_title_offer_address_and_picture() {
+    let page = render(&data("Cherries"), En).unwrap();
+    for tag in [
+        "<link rel=\"canonical\" href=\"https://shop.example/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl\">",
+        "<meta property=\"og:url\" content=\"https://shop.example/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl\">",
+        "<meta property=\"og:title\" content=\"Cherries\">",
+        "<meta property=\"og:description\" content=\"¥49.50 each, group of 3, List price ¥99.00\">",
+        "<meta property=\"og:locale\" content=\"en_US\">",
+        "<meta property=\"og:image\" content=\"https://shop.example/assets/picture.",
+    ] {
+        assert!(page.contains(tag), "{tag}\n{page}");
     }
 }
 
 #[test]
-fn the_policy_names_the_very_style_and_script_of_the_page() {
-    let page = render(&data("x"), Zh).unwrap();
-    for (open, close, directive) in [("<style>", "</style>", "style-src"), ("<script>", "</script>", "script-src")] {
-        let inside = page.split_once(open).unwrap().1.split_once(close).unwrap().0;
-        let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, crate::crypto::sha256(inside.as_bytes()));
-        assert!(CONTENT_SECURITY_POLICY.contains(&format!("{directive} 'sha256-{hash}'")));
+fn the_language_one_chose_and_the_room_one_chose_stay() {
+    let mut data = with_room(data("x"), RoomState::Open, &[("A**", true)]);
+    data.rooms = Arc::new(vec![room("2", RoomState::Open, 3, &[("B**", true)])]);
+    data.asked = Asked { room: Some(data.room.as_ref().unwrap().id), language: Some(En) };
+    let page = render(&data, En).unwrap();
+    assert!(page.contains("href=\"?room=room_abcdefgh0000000000000001&#38;lang=zh\""), "{page}");
+    assert!(page.contains("href=\"?room=room_abcdefgh0000000000000002&#38;lang=en\""), "{page}");
+}
+
+#[test]
+fn every_seat_of_a_large_room_is_there() {
+    let mut data = data("x");
+    data.room = Some(Arc::new(room("1", RoomState::Open, 200, &[("A**", true), ("B**", false)])));
+    let page = render(&data, Zh).unwrap();
+    assert!(page.contains("<ol id=\"seats\" class=\"many\""));
+    assert_eq!(page.matches("<li class=\"free\">").count(), 198);
+}
+
+#[test]
+fn without_the_sandbox_the_page_is_to_be_read() {
+    let mut data = data("x");
+    assert!(render(&data, En).unwrap().contains("<div id=\"bar\">"));
+    data.sandbox = false;
+    let page = render(&data, En).unwrap();
+    assert!(!page.contains("id=\"bar\"") && !page.contains("data-sandbox") && page.contains("open the shop&#39;s mini-program"), "{page}");
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let mut data = with_room(data(HOSTILE), RoomState::Open, &[(HOSTILE, true)]);
+    data.sharer = Some(HOSTILE.to_owned());
+    data.rooms = Arc::new(vec![room("2", RoomState::Open, 3, &[(HOSTILE, true)])]);
+    let pages = [render(&data, Zh), render(&data, En), render_jump(&data, Zh)].map(Result::unwrap);
+    for page in &pages {
+        assert!(!page.contains("<script>alert"), "{page}");
+        assert!(!page.contains("<img src=x"), "{page}");
+        assert!(!page.contains("onload='x'"), "{page}");
+        assert!(page.contains("&#38;amp;"), "an entity in a title is shown as typed");
     }
-    for outside in ["http://", "https://", "//cdn", "@import", "url("] {
-        assert!(!page.contains(outside), "{outside}");
+    assert_eq!(pages.map(|page| page.matches("<script").count()), [1, 1, 0], "only our own script");
+}
+
+#[test]
+fn the_policy_names_the_very_styles_of_the_pages_and_nothing_comes_from_elsewhere() {
+    let policy = CONTENT_SECURITY_POLICY.to_str().unwrap();
+    let data = data("x");
+    for page in [render(&data, Zh), render_jump(&data, Zh), render_refusal(Code::ShareInvalid, En)].map(Result::unwrap) {
+        let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+        let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, crate::crypto::sha256(style.as_bytes()));
+        assert!(policy.contains(&format!("'sha256-{hash}'")), "{policy}");
+        for outside in ["src=\"http", "src=\"//", "@import", "url(", " style=\"", " onclick"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        let links = page.split("<link ").skip(1).filter(|link| !link.contains("rel=\"canonical\""));
+        for link in links {
+            assert!(link.contains("href=\"/assets/"), "{link}");
+        }
     }
-    assert!(!CONTENT_SECURITY_POLICY.contains("unsafe"));
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+}
+
+#[test]
+fn the_page_is_small() {
+    let data = with_room(data("樱桃半价"), RoomState::Open, &[("张**", true), ("李**", true)]);
+    for language in [Zh, En] {
+        let page = render(&data, language).unwrap();
+        assert!(page.len() < 7_500, "{} bytes", page.len());
+        assert!(crate::share::assets::gzip(page.as_bytes()).len() < 3_500);
+    }
 }
 
 #[test]
 fn the_state_is_the_rooms_end_first_then_the_campaigns() {
-    for (room, left, expected) in [
-        (RoomState::Open, 1, State::RoomOpen),
-        (RoomState::Open, 0, State::RoomFull),
-        (RoomState::Formed, 0, State::RoomFormed),
-        (RoomState::Failed, 2, State::RoomFailed),
+    let three = [("A**", true), ("B**", true), ("C**", false)];
+    for (state_, taken, expected) in [
+        (RoomState::Open, 2, State::Open),
+        (RoomState::Open, 3, State::Full),
+        (RoomState::Formed, 3, State::Formed),
+        (RoomState::Failed, 1, State::Failed),
     ] {
-        assert_eq!(state(&with_room(data("x"), room, left)), expected);
+        assert_eq!(state(&with_room(data("x"), state_, &three[..taken])), expected);
     }
-    for (campaign, expected) in [
+    for (campaign_state, expected) in [
         (CampaignState::Scheduled, State::Scheduled),
         (CampaignState::Live, State::Live),
         (CampaignState::Paused, State::Paused),
         (CampaignState::Ended, State::Ended),
     ] {
         let mut data = data("x");
-        data.campaign.state = campaign;
+        campaign(&mut data).state = campaign_state;
         assert_eq!(state(&data), expected);
     }
     let mut sold_out = data("x");
-    sold_out.campaign.items[0].stock_left = 0;
+    campaign(&mut sold_out).items[0].stock_left = 0;
     assert_eq!(state(&sold_out), State::SoldOut);
-    let mut late = with_room(data("x"), RoomState::Open, 1);
-    late.campaign.now = late.room.as_ref().unwrap().expires_at;
-    assert_eq!(state(&late), State::RoomExpired);
-    let mut last_rooms = with_room(data("x"), RoomState::Open, 1);
-    last_rooms.campaign.state = CampaignState::Ended;
-    assert_eq!(state(&last_rooms), State::RoomOpen, "open rooms may fill until their deadline");
+    let mut late = with_room(data("x"), RoomState::Open, &three[..1]);
+    late.now = late.room.as_ref().unwrap().expires_at;
+    assert_eq!(state(&late), State::Expired);
+    let mut last_rooms = with_room(data("x"), RoomState::Open, &three[..1]);
+    campaign(&mut last_rooms).state = CampaignState::Ended;
+    assert_eq!(state(&last_rooms), State::Open, "open rooms may fill until their deadline");
+}
+
+#[test]
+fn every_state_has_its_words() {
+    for campaign_state in [CampaignState::Scheduled, CampaignState::Live, CampaignState::Paused, CampaignState::Ended] {
+        for room in [None, Some(RoomState::Open), Some(RoomState::Formed), Some(RoomState::Failed)] {
+            let mut data = data("x");
+            campaign(&mut data).state = campaign_state;
+            if let Some(room) = room {
+                data = with_room(data, room, &[("A**", true)]);
+            }
+            for language in [Zh, En] {
+                let page = render(&data, language).unwrap();
+                assert!(!page.contains("id=\"head\"></h2>") && !page.contains("id=\"sub\"></p>") && !page.contains("{}"), "{page}");
+            }
+        }
+    }
 }
 
 #[test]

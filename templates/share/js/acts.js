@@ -1,0 +1,131 @@
+// What a visitor can do: open, join, pay, give up, share. One thing at a time.
+
+let busy = false;
+
+/** Runs an act from its button; says what went wrong. */
+async function act(work) {
+  if (busy) {
+    return;
+  }
+  busy = true;
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    await work();
+  } catch (problem) {
+    await refused(problem);
+  } finally {
+    busy = false;
+    document.body.removeAttribute("aria-busy");
+    paint();
+  }
+}
+
+async function refused(problem) {
+  if (problem instanceof Error) {
+    throw problem;
+  }
+  if (problem.code) {
+    tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
+    await refresh();
+  }
+}
+
+/** Takes over a seat just decided. */
+function seated(answer) {
+  order = answer.order;
+  kept.set({ rooms: { ...kept.get("rooms"), [page.campaign]: answer.room.id } });
+  return answer;
+}
+
+const join = () =>
+  entered(async () => {
+    const answer = seated(await post(`/v1/rooms/${page.room}/members`, { quantity: 1 }));
+    learn(answer.room);
+    await pay();
+  });
+
+const open = (sku) =>
+  entered(async () => {
+    const answer = seated(await post(`/v1/campaigns/${page.campaign}/rooms`, { sku, quantity: 1 }));
+    const link = await ownLink(answer.room.id);
+    location.assign(`${address(link.path)}#pay`);
+    await wait(10_000); // the page is leaving
+  });
+
+async function pay() {
+  await post(`/v1/orders/${order.id}/payment`);
+  if (await checkout(order.amount_fen)) {
+    order = await post(`/v1/sandbox/orders/${order.id}/pay`);
+    tell(say("paid_head"));
+    await refresh();
+  }
+}
+
+async function giveUp() {
+  order = await post(`/v1/orders/${order.id}/cancel`);
+  tell(say("cancelled"));
+  await refresh();
+}
+
+const links = {};
+
+/** This visitor's own link to a room, or to the campaign. */
+async function ownLink(target) {
+  const wanted = { campaign_id: page.campaign, channel: "page", ...(target && { target_id: target }) };
+  links[target] = links[target] || (await post("/v1/shares", wanted));
+  return links[target];
+}
+
+/** Who has a seat hands on a link of their own; others the one they came by. */
+async function share() {
+  const mine = room && room.you;
+  await handOn(mine ? await entered(() => ownLink(page.room)) : { url: document.querySelector("[rel=canonical]").href, path: `/s/${token}` });
+}
+
+const does = (work) => () => act(work);
+
+/** The buttons that make sense now, the main one first. */
+function choices(state) {
+  const opens = shop.state === "live" && shop.left > 0;
+  if (order && order.state === "awaiting_payment") {
+    return [button(say("pay", yuan(order.amount_fen)), "go", does(pay)), button(say("cancel"), "quiet", does(giveUp))];
+  }
+  if (["open", "full"].includes(state) && order && order.state === "paid") {
+    return [button(say("invite"), "go", does(share))];
+  }
+  if (state === "open") {
+    const own = opens ? [button(say("open_another"), "quiet", does(() => open(page.sku)))] : [];
+    return [button(say("join_for", yuan(page.price)), "go", does(join)), ...own];
+  }
+  if (opens && page.sku && state !== "sold_out") {
+    return [button(say("open_for", yuan(page.price)), "go", does(() => open(page.sku)))];
+  }
+  return [];
+}
+
+/** On a link to the whole campaign: the way back to one's room. */
+function wayBack() {
+  const own = (kept.get("rooms") || {})[page.campaign];
+  return !page.room && own ? [make("a", { href: address(location.pathname, { room: own }), class: "quiet" }, say("mine"))] : [];
+}
+
+let barred = "";
+
+function paintBar(state) {
+  if (!("sandbox" in page)) {
+    return;
+  }
+  const buttons = [...choices(state), ...wayBack()];
+  const looks = buttons.map((one) => one.textContent).join("|");
+  if (looks !== barred) {
+    const focused = $("bar").contains(document.activeElement);
+    $("bar").replaceChildren(...buttons);
+    if (focused && buttons.length) {
+      buttons[0].focus();
+    }
+    barred = looks;
+  }
+  for (const one of document.querySelectorAll("#bar button, .buy")) {
+    one.disabled = busy;
+  }
+}

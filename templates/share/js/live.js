@@ -1,0 +1,107 @@
+// News: the room's stream, or a look every few seconds while the stream is silent; the campaign's figures now and then.
+
+const LOOK = 5000;
+const LOOK_AT_SHOP = 15_000;
+const TRY_AGAIN = 30_000;
+
+/** Takes over what an answer or the stream tells of the room. Who sits where only an answer to this visitor tells. */
+function learn(told) {
+  room = told;
+  paint();
+}
+
+/** Asks for everything that may have changed, as this visitor. */
+async function refresh() {
+  try {
+    await askShop();
+    if (page.room) {
+      await askRoom();
+    }
+  } catch {
+    // Silence: the next look comes.
+  }
+}
+
+async function askShop() {
+  const told = await get(`/v1/campaigns/${page.campaign}`);
+  ahead = Date.parse(told.now) - Date.now();
+  shop.state = told.state;
+  if (told.state !== "scheduled" && !page.room) {
+    page.until = Date.parse(told.ends_at);
+  }
+  for (const item of told.items) {
+    const place = document.querySelector(`[data-stock="${CSS.escape(item.sku)}"]`);
+    if (place) {
+      place.textContent = say("facts", item.stock_left, item.stock);
+    }
+  }
+  const wanted = told.items.filter((item) => !page.sku || item.sku === page.sku);
+  shop.left = wanted.reduce((sum, item) => sum + item.stock_left, 0);
+  paint();
+}
+
+async function askRoom() {
+  const told = await get(`/v1/rooms/${page.room}`);
+  if (told.you) {
+    order = await get(`/v1/orders/${told.you.order_id}`);
+  } else if (order) {
+    order = null;
+  }
+  learn(told);
+}
+
+let looking = null;
+
+/** Starts or ends looking. A stream that fails again and again must not put the next look off. */
+function look(on) {
+  if (on && !looking) {
+    looking = setInterval(() => document.hidden || askRoom().catch(() => {}), LOOK);
+  } else if (!on) {
+    clearInterval(looking);
+    looking = null;
+  }
+}
+
+function follow() {
+  const stream = new EventSource(`/v1/rooms/${page.room}/live`);
+  stream.addEventListener("room", ({ data }) => {
+    look(false);
+    const told = JSON.parse(data);
+    if (told.state !== "open") {
+      stream.close();
+    }
+    // The stream does not know this visitor: whoever may have a seat asks.
+    return kept.get("session") ? askRoom().catch(() => learn(told)) : learn(told);
+  });
+  stream.addEventListener("error", () => {
+    look(true);
+    if (stream.readyState === EventSource.CLOSED) {
+      setTimeout(follow, TRY_AGAIN);
+    }
+  });
+}
+
+function start() {
+  for (const buy of document.querySelectorAll(".buy")) {
+    buy.hidden = shop.state !== "live";
+    buy.addEventListener("click", does(() => open(buy.dataset.sku)));
+  }
+  const send = button(say("share"), "send", does(share));
+  $("top").append(send);
+  setInterval(tick, 1000);
+  setInterval(() => document.hidden || askShop().catch(() => {}), LOOK_AT_SHOP + Math.random() * LOOK);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  paint();
+  const known = kept.get("session") || stored ? refresh() : Promise.resolve();
+  if (page.room && !["formed", "failed"].includes(page.state)) {
+    follow();
+  }
+  known.then(() => {
+    if (location.hash === "#pay" && order && order.state === "awaiting_payment") {
+      history.replaceState(null, "", location.pathname + location.search);
+      act(pay);
+    }
+  });
+}
+
+start();

@@ -1,0 +1,279 @@
+// Drives a real browser over the campaign page of a running server.
+//
+//     node tests/browser/drive.mjs BASE OPERATOR-KEY taking-part|reading
+
+import assert from "node:assert/strict";
+import { inspect, walkByKeyboard, watch } from "./checks.mjs";
+import { desktop, launch, phone } from "./chromium.mjs";
+import { Shop } from "./shop.mjs";
+
+const [base, key, what] = process.argv.slice(2);
+const shop = new Shop(base, key);
+const browser = await launch();
+const watched = [];
+
+/** A visitor's page, watched. A mark in it goes away if it is ever loaded anew. */
+async function visitor(path, more = {}, make = phone) {
+  const context = await make(browser, { baseURL: base, ...more });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  watched.push(watch(page, base));
+  await page.goto(path);
+  await page.evaluate(() => (globalThis.mark = "not loaded anew")).catch(() => {});
+  return page;
+}
+
+const english = { locale: "en-GB" };
+const seats = (page, kind) => page.locator(`#seats .${kind}`);
+const state = (page) => page.locator("body").getAttribute("data-state");
+
+/** Waits until the page shows so many seats of these kinds, without having been loaded anew. */
+async function sees(page, kinds, state_) {
+  await page.waitForFunction(
+    ([wanted, expected]) => {
+      const right = Object.entries(wanted).every(([kind, count]) => document.querySelectorAll(`#seats .${kind}`).length === count);
+      return right && (!expected || document.body.dataset.state === expected);
+    },
+    [kinds, state_],
+  );
+  assert.equal(await page.evaluate(() => globalThis.mark), "not loaded anew");
+}
+
+async function enterAs(page, name) {
+  await page.locator("dialog input").fill(name);
+  await page.locator("dialog .go").click();
+}
+
+async function pays(page) {
+  await page.locator("dialog .sum").waitFor();
+  await page.locator("dialog .go").click();
+}
+
+/** Two visitors come by one link into a room of three, see each other arrive, pay, and see it form. */
+async function fillARoomOfThree() {
+  const campaign = await shop.publish();
+  const { room, people } = await shop.room(campaign, 1);
+  const path = await shop.share(people[0].shopper, campaign, room);
+  const [ada, ben] = await Promise.all([visitor(path), visitor(path, english)]);
+  await Promise.all([sees(ada, { paid: 1, free: 2 }), sees(ben, { paid: 1, free: 2 })]);
+  assert.equal(await ada.locator("#head").textContent(), "还差 2 人");
+  assert.equal(await ben.locator("#head").textContent(), "2 more to go");
+
+  await ada.locator("#bar .go").click();
+  await enterAs(ada, "小林");
+  await sees(ben, { paid: 1, held: 1, free: 1 });
+  assert.equal(await ben.locator("#news").textContent(), "2 of 3 seats taken, 1 paid");
+  assert.equal(await ben.locator(".you").count(), 0, "a seat is nobody else's");
+  await pays(ada);
+  await Promise.all([sees(ada, { paid: 2, free: 1, you: 1 }), sees(ben, { paid: 2, free: 1 })]);
+
+  await ben.locator("#bar .go").click();
+  await enterAs(ben, "Ben");
+  await sees(ada, { paid: 2, held: 1, free: 0 }, "full");
+  assert.match(await seats(ada, "held").textContent(), /B\*\*/);
+  await pays(ben);
+  await Promise.all([sees(ada, { paid: 3, you: 1 }, "formed"), sees(ben, { paid: 3, you: 1 }, "formed")]);
+  assert.equal(await ada.locator("#head").textContent(), "成团了！");
+  await ben.waitForFunction(() => document.getElementById("sub").textContent === "You are in, and your order is confirmed.");
+  assert.equal((await shop.call("GET", `/v1/rooms/${room}`)).state, "formed");
+}
+
+/** A visitor opens a room of their own, hands on their own link, and sees a guest come, go, come back and pay. */
+async function openOnesOwnRoom() {
+  const campaign = await shop.publish({}, { tiers: [{ size: 2, price_fen: 1990 }] });
+  const path = await shop.share(await shop.shopper("Shop"), campaign);
+  const host = await visitor(path);
+  assert.equal(await state(host), "live");
+  await host.locator("#bar .go").click();
+  await enterAs(host, "陈晨");
+  await host.locator("dialog .sum").waitFor();
+  assert.equal(await host.locator(".sum").textContent(), "¥19.90");
+  await host.evaluate(() => (globalThis.mark = "not loaded anew"));
+  await pays(host);
+  await sees(host, { paid: 1, you: 1, free: 1 }, "open");
+
+  await host.locator("#bar .go").click();
+  const link = await host.locator("dialog #link").inputValue();
+  assert.ok(link.startsWith(`${base}/s/`) && !link.endsWith(path), "a link of one's own");
+  await host.waitForFunction(() => document.querySelector("dialog img").naturalWidth > 0);
+  await inspect(host, "the sheet with the link");
+  await host.keyboard.press("Escape");
+  await host.locator("dialog").waitFor({ state: "detached" });
+
+  const guest = await visitor(link, english);
+  assert.match(await guest.locator(".who").textContent(), /陈\*\* shared this/);
+  await guest.locator("#bar .go").click();
+  await inspect(guest, "the sheet for the name");
+  await enterAs(guest, "Grace");
+  await guest.locator("dialog .sum").waitFor();
+  await inspect(guest, "the checkout");
+  await guest.locator("dialog .quiet").click();
+  await Promise.all([sees(host, { paid: 1, held: 1 }, "full"), sees(guest, { held: 1, you: 1 }, "full")]);
+  assert.match(await guest.locator("#sub").textContent(), /held for 14:/);
+  await guest.locator("#bar .quiet").click();
+  await Promise.all([sees(host, { paid: 1, free: 1 }, "open"), sees(guest, { paid: 1, free: 1, you: 0 }, "open")]);
+
+  await guest.locator("#bar .go").click();
+  await pays(guest);
+  await Promise.all([sees(host, { paid: 2 }, "formed"), sees(guest, { paid: 2, you: 1 }, "formed")]);
+}
+
+/** Where streams do not get through, a look every few seconds shows the same. */
+async function followWithoutAStream() {
+  const campaign = await shop.publish();
+  const { room, people } = await shop.room(campaign, 1);
+  const path = await shop.share(people[0].shopper, campaign, room);
+  const context = await phone(browser, { baseURL: base });
+  await context.route("**/live", (route) => route.abort());
+  const page = await context.newPage();
+  await page.goto(path);
+  await shop.join(await shop.shopper("Ada"), room);
+  await page.waitForFunction(() => document.querySelectorAll("#seats .held").length === 1, null, { timeout: 15_000 });
+}
+
+/** A visitor who is refused is told why and sees how things stand. */
+async function beTooLate() {
+  const campaign = await shop.publish({}, { stock: 2 });
+  const { room, people } = await shop.room(campaign, 1);
+  const path = await shop.share(people[0].shopper, campaign, room);
+  const late = await visitor(path, english);
+  await late.locator("#bar .go").waitFor();
+  await late.context().setOffline(true);
+  await shop.join(await shop.shopper("Ada"), room);
+  await late.context().setOffline(false);
+  await late.locator("#bar .go").click();
+  await enterAs(late, "Late");
+  await late.waitForFunction(() => document.getElementById("toast").textContent === "Sold out for now.");
+  await sees(late, { paid: 1, held: 1 }, "sold_out");
+  watched.pop(); // a refusal is an error on the console, and so is being offline
+}
+
+async function takingPart() {
+  await Promise.all([fillARoomOfThree(), openOnesOwnRoom(), followWithoutAStream()]);
+  await beTooLate();
+}
+
+const HOSTILE = "<img src=x onerror=alert(1)> \"&amp;\" 🍒 \u202eمرحبا".repeat(4).slice(0, 120);
+
+/** Links to pages in every state. */
+async function everyState() {
+  const all = {};
+  const campaign = await shop.publish({ list_rooms: true });
+  const link = async ({ room, people }, of = campaign) => shop.share(people[0].shopper, of, room);
+  const open = await shop.room(campaign, 1, 1);
+  const anybody = open.people[0].shopper;
+  all.open = await link(open);
+  all.live = await shop.share(anybody, campaign);
+  all.full = await link(await shop.room(campaign, 2, 1));
+  all.formed = await link(await shop.room(campaign, 3));
+  const crowd = await shop.publish({}, { tiers: [{ size: 40, price_fen: 4950 }] });
+  all.open_crowd = await link(await shop.room(crowd, 1, 1), crowd);
+  const twelve = await shop.publish({}, { tiers: [{ size: 12, price_fen: 4950 }] });
+  all.open_twelve = await link(await shop.room(twelve, 1, 1), twelve);
+  const soldOut = await shop.publish({}, { stock: 1 });
+  all.sold_out = await link(await shop.room(soldOut, 1), soldOut);
+  const paused = await shop.publish();
+  all.paused = await link(await shop.room(paused, 1), paused);
+  await shop.step(paused, "pause");
+  const ended = await shop.publish();
+  all.ended = await shop.share(anybody, ended);
+  await shop.step(ended, "end");
+  const later = await shop.publish({ starts_at: new Date(Date.now() + 7_200_000).toISOString() });
+  all.scheduled = await shop.share(anybody, later);
+  const items = ["pear", "plum"].map((sku) => ({ sku, title: sku, list_price_fen: 3980, stock: 50, tiers: [{ size: 2, price_fen: 1990 }] }));
+  all.live_several = await shop.share(anybody, await shop.publish({ items }));
+  const hostile = await shop.publish({ title: HOSTILE, share_title: HOSTILE, rules_text: `${HOSTILE}\n\n  second line` }, { title: HOSTILE });
+  all.open_hostile = await link(await shop.room(hostile, 1, 0, ["<b>Eve"]), hostile);
+  const brief = await shop.publish({ room_ttl_seconds: 60 });
+  const failing = await shop.room(brief, 1);
+  await shop.advance(70);
+  all.failed = await link(failing, brief);
+  const expiring = await shop.room(brief, 1, 1);
+  await shop.advance(62);
+  all.expired = await link(expiring, brief);
+  return all;
+}
+
+/** What the server says the page's state is, the script says too, in both languages; the page is sound at every width. */
+async function beSoundInEveryState(all) {
+  for (const lang of ["zh", "en"]) {
+    const page = await visitor(all.open);
+    for (const [name, path] of Object.entries(all)) {
+      await page.setViewportSize({ width: 390, height: 844 });
+      await page.goto(`${path}?lang=${lang}`);
+      const expected = ["sold_out"].find((word) => name === word) || name.split("_")[0];
+      const told = await page.evaluate(() => [document.body.dataset.state, document.getElementById("left").textContent]);
+      assert.equal(told[0], expected, name);
+      await page.waitForFunction(() => [...document.querySelectorAll("script")].length && document.querySelector(".send"));
+      assert.equal(await state(page), expected, `${name}, by the script`);
+      for (const width of lang === "en" ? [320, 390, 1280] : [320, 390]) {
+        await page.setViewportSize({ width, height: 844 });
+        await inspect(page, `${name} ${lang} ${width}`);
+      }
+    }
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.emulateMedia({ colorScheme: "dark" });
+    for (const name of ["open", "ended", "failed"]) {
+      await page.goto(`${all[name]}?lang=${lang}`);
+      await page.locator(".send").waitFor();
+      await inspect(page, `${name} ${lang} dark`);
+    }
+    await page.context().close();
+  }
+}
+
+/** Hostile text is shown as it was typed. */
+async function showTextAsText(all) {
+  const page = await visitor(all.open_hostile, english);
+  page.on("dialog", () => assert.fail("somebody else's script ran"));
+  const line = HOSTILE.trim().replace(/\s+/g, " ");
+  assert.equal((await page.locator("h1").textContent()).trim().replace(/\s+/g, " "), line);
+  assert.equal(await page.locator(".text").textContent(), `${HOSTILE}\n\n  second line`);
+  assert.equal(await page.locator("img[src=x]").count(), 0);
+  assert.match(await page.locator("#seats .paid").textContent(), /b\*\*/);
+  assert.ok((await page.locator(".text").boundingBox()).height > 3 * 20, "lines stay lines");
+}
+
+/** Without scripts everything can be read, and other rooms and the other language are links. */
+async function readWithoutScripts(all) {
+  const page = await visitor(all.open, { ...english, javaScriptEnabled: false });
+  for (const text of ["Cherries, half price for three", "¥49.50", "¥99.00", "1 more to go", "How it works", "Three people pay"]) {
+    assert.ok(await page.getByText(text).first().isVisible(), text);
+  }
+  assert.match(await page.locator(".note:visible").textContent(), /^Scripts are off/);
+  assert.deepEqual([await seats(page, "paid").count(), await seats(page, "held").count(), await seats(page, "free").count()], [1, 1, 1]);
+  assert.equal(await page.locator("button").count(), 0, "no button that does nothing");
+  await page.locator(".lang").click();
+  assert.equal(await page.locator("#head").textContent(), "还差 1 人");
+  await page.goto(all.live);
+  await page.locator(".others a").first().click();
+  assert.equal(await state(page), "open");
+}
+
+/** Time runs, the language can be changed, the keyboard suffices, whoever dislikes motion gets none. */
+async function useItByKeyboard(all) {
+  const page = await visitor(all.live, { ...english, reducedMotion: "reduce" }, desktop);
+  await page.locator(".send").waitFor();
+  const before = await page.locator("#left").textContent();
+  await page.waitForFunction((text) => document.getElementById("left").textContent !== text, before);
+  await walkByKeyboard(page);
+  const moving = await page.evaluate(() => document.getAnimations().length);
+  assert.equal(moving, 0);
+  await page.locator(".lang").focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/lang=zh/);
+  assert.equal(await page.locator("#head").textContent(), "开一个团吧");
+  assert.equal(await page.locator("html").getAttribute("lang"), "zh-CN");
+}
+
+async function reading() {
+  const all = await everyState();
+  await Promise.all([beSoundInEveryState(all), showTextAsText(all), readWithoutScripts(all), useItByKeyboard(all)]);
+}
+
+try {
+  await { "taking-part": takingPart, reading }[what]();
+  assert.deepEqual(watched.flat(), []);
+} finally {
+  await browser.close();
+}

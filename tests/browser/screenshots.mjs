@@ -1,0 +1,164 @@
+// Every state of the page in both languages, on a phone and on a desk, as pictures.
+//
+//     node tests/browser/screenshots.mjs PROGRAM FOLDER [PART-OF-A-NAME]
+
+import { spawn } from "node:child_process";
+import { mkdtemp, mkdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Shop } from "./shop.mjs";
+import { desktop, launch, phone } from "./chromium.mjs";
+
+const [program, folder, only = ""] = process.argv.slice(2);
+const HOSTILE = "<b>樱桃</b> \"&\" 🍒 مرحبا ".repeat(5).slice(0, 118);
+
+const freePort = () =>
+  new Promise((done) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+
+/** Starts the program in a folder of its own; answers its address, its key and the demo's links. */
+async function start(data) {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const env = { PATH: process.env.PATH, LIEBIAN_LISTEN: listen, LIEBIAN_DATA_DIR: data, LIEBIAN_RATE_LIMITS: "off" };
+  const server = spawn(program, ["dev"], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const links = [];
+  for await (const line of createInterface(server.stdout)) {
+    const [name, value] = line.split(/=(.*)/);
+    if (name === "share_url") {
+      links.push(new URL(value).pathname);
+    }
+    if (name === "operator_key") {
+      server.stdout.resume();
+      return { server, links, shop: new Shop(`http://${listen}`, value) };
+    }
+  }
+  throw new Error(`${program} ended`);
+}
+
+/** The paths of all states. */
+async function states(shop, links) {
+  const rules = (await shop.call("GET", "/v1/campaigns")).items.find((one) => one.items[0].sku === "cherry-1kg").rules_text;
+  const title = "智利车厘子1公斤，三人成团半价49.50元";
+  const item = { title: "智利车厘子JJ级 1公斤" };
+  const texts = { title, rules_text: rules };
+  const cherries = await shop.publish(texts, item);
+  const shared = async (campaign, { room, people }) => shop.share(people[0].shopper, campaign, room);
+  const all = { demo1: links[0], demo2: links[1], demo3: links[2] };
+  const open = await shop.room(cherries, 1);
+  all.open = await shared(cherries, open);
+  await shop.room(cherries, 2);
+  await shop.room(cherries, 1, 1, ["赵一", "Grace"]);
+  all.rooms = await shop.share(open.people[0].shopper, cherries);
+  all.held = await shared(cherries, await shop.room(cherries, 1, 1));
+  all.full = await shared(cherries, await shop.room(cherries, 2, 1));
+  all.formed = await shared(cherries, await shop.room(cherries, 3));
+  const five = await shop.publish({ title: "转角面包店：五人拼一箱，每人26.80元" }, { title: "周末面包盒", list_price_fen: 4200, tiers: [{ size: 5, price_fen: 2680 }] });
+  all.five = await shared(five, await shop.room(five, 2, 1));
+  const twelve = await shop.publish({ title: "Twelve for a crate of pears" }, { tiers: [{ size: 12, price_fen: 4950 }] });
+  all.twelve = await shared(twelve, await shop.room(twelve, 5, 1));
+  const crowd = await shop.publish({ title: "Sixty for a lorry of pears" }, { tiers: [{ size: 60, price_fen: 4950 }] });
+  all.crowd = await shared(crowd, await shop.room(crowd, 9, 2));
+  const soldOut = await shop.publish(texts, { ...item, stock: 1 });
+  all.sold_out = await shared(soldOut, await shop.room(soldOut, 1));
+  const paused = await shop.publish(texts, item);
+  all.paused = await shared(paused, await shop.room(paused, 1));
+  await shop.step(paused, "pause");
+  const ended = await shop.publish(texts, item);
+  all.ended = await shop.share(open.people[0].shopper, ended);
+  await shop.step(ended, "end");
+  const hour = new Date(Date.now() + 3_600_000).toISOString();
+  const scheduled = await shop.publish({ ...texts, starts_at: hour }, item);
+  all.scheduled = await shop.share(open.people[0].shopper, scheduled);
+  const goods = ["Pears 1 kg", "Plums 1 kg"].map((name) => ({ sku: name.slice(0, 4), title: name, list_price_fen: 3980, stock: 50, tiers: [{ size: 2, price_fen: 1990 }], solo_price_fen: null }));
+  all.several = await shop.share(open.people[0].shopper, await shop.publish({ title: "Orchard week: two for the price of one", items: goods }));
+  const hostile = await shop.publish({ title: HOSTILE, rules_text: `${HOSTILE}\n\n  ${HOSTILE}` }, { title: HOSTILE });
+  all.hostile = await shared(hostile, await shop.room(hostile, 1, 1, ["<i>Eve", "مرحبا"]));
+  const brief = await shop.publish({ ...texts, room_ttl_seconds: 60 }, item);
+  all.failed = await shared(brief, await shop.room(brief, 1));
+  await shop.advance(70);
+  const expired = await shop.room(brief, 1, 1);
+  await shop.advance(62);
+  all.expired = await shared(brief, expired);
+  all.revoked = await shop.share(open.people[0].shopper, cherries);
+  await shop.call("DELETE", `/v1/shares/${all.revoked.slice(3)}`, undefined, open.people[0].shopper);
+  all.unknown = `/s/${"A".repeat(32)}`;
+  return all;
+}
+
+/** What a visitor sees who takes part. */
+async function takesPart(page, path, shoot) {
+  await page.goto(path);
+  await page.click("#bar .go");
+  await page.fill("dialog input", "小林");
+  await shoot("you_name");
+  await page.click("dialog .go");
+  await page.waitForSelector(".sum");
+  await shoot("you_checkout");
+  await page.click("dialog .quiet");
+  await page.waitForSelector(".you.held");
+  await shoot("you_held");
+  await page.click("#bar .go");
+  await page.click("dialog .go");
+  await page.waitForSelector(".you.paid");
+  await shoot("you_paid");
+  await page.click("#bar .go");
+  await page.waitForFunction(() => document.querySelector("dialog img")?.complete);
+  await shoot("you_invite");
+}
+
+async function shootAll(browser, base, all, shop) {
+  const wanted = Object.entries(all).filter(([name]) => name.includes(only));
+  for (const [kind, made] of [["phone", phone], ["desk", desktop]]) {
+    for (const lang of ["zh", "en"]) {
+      const context = await made(browser, { locale: lang === "zh" ? "zh-CN" : "en-GB", baseURL: base });
+      const page = await context.newPage();
+      const shoot = async (name, more = {}) => {
+        await page.waitForTimeout(250);
+        await page.screenshot({ path: join(folder, `${kind}-${lang}-${name}.png`), scale: "css", ...more });
+      };
+      for (const [name, path] of wanted) {
+        await page.goto(path);
+        await page.waitForTimeout(200);
+        await shoot(name);
+        if (kind === "phone") {
+          await shoot(`${name}-whole`, { fullPage: true });
+        }
+      }
+      if ("you".includes(only)) {
+        const seat = await shop.room(all.campaign, 1);
+        await takesPart(page, await shop.share(seat.people[0].shopper, all.campaign, seat.room), shoot);
+      }
+      await context.close();
+    }
+  }
+  for (const [name, more] of [["dark", { colorScheme: "dark" }], ["wechat", { userAgent: "Mozilla/5.0 MicroMessenger/8.0.50" }], ["no-script", { javaScriptEnabled: false }], ["narrow", { viewport: { width: 320, height: 640 } }]]) {
+    const context = await phone(browser, { baseURL: base, ...more });
+    const page = await context.newPage();
+    await page.goto(all.open || all.demo1);
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: join(folder, `phone-zh-${name}.png`), scale: "css", fullPage: name === "no-script" });
+    await context.close();
+  }
+}
+
+await mkdir(folder, { recursive: true });
+const data = await mkdtemp(join(tmpdir(), "liebian-pictures-"));
+const { server, links, shop } = await start(data);
+const browser = await launch();
+try {
+  const all = await states(shop, links);
+  const { items } = await shop.call("GET", "/v1/campaigns");
+  const campaign = items.find((one) => one.rooms_open > 2).id;
+  await shootAll(browser, shop.base, Object.defineProperty(all, "campaign", { value: campaign }), shop);
+} finally {
+  await browser.close();
+  server.kill("SIGTERM");
+  await new Promise((done) => server.on("exit", done));
+  await rm(data, { recursive: true });
+}
