@@ -10,7 +10,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App as Web, Error, HttpResponse};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa_actix_web::AppExt;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::connection::crowd::Crowd;
 use super::connection::service::{self, Terms};
@@ -38,7 +38,8 @@ pub fn web_app(
     web_app
         .app_data(app)
         .app_data(methods)
-        .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api))
+        // Its default asks somebody else to judge the document, on every host but one's own machine.
+        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::default().validator_url("none")).url("/openapi.json", api))
         .route("/docs", web::get().to(|| async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() }))
         .default_service(web::route().to(nothing_here))
         .wrap(envelope)

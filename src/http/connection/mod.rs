@@ -16,39 +16,31 @@
 //! the envelope around the handlers, which holds an [`AtWork`].
 
 pub mod crowd;
+mod parting;
 pub mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod work;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
 use actix_web::rt::net::TcpStream;
-use actix_web::rt::time::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::problem::Problem;
-use super::request_id::{REQUEST_ID, RequestId};
-use crate::code::Code;
 use crowd::Ticket;
+use parting::{End, part};
 use watch::{Rules, Worker};
+pub use work::{AtWork, Reading};
 
 /// The head of a request is no longer than this, address and headers together; theirs are shorter than 8 KiB as a rule.
 pub const LONGEST_HEAD: usize = 32 * 1024;
 /// A reader must take this much of what waits for it before its time begins anew.
 const TAKEN: usize = 16 * 1024;
-/// How long a caller whose request was cut off may take to read why, and how much more of it is thrown away meanwhile.
-const PARTING: Duration = Duration::from_secs(2);
-const PARTING_BYTES: usize = 1024 * 1024;
-
 /// A connection. The stream that actix-http reads, the requests and the worker's list share it.
 #[derive(Debug)]
 pub struct Connection {
@@ -80,25 +72,6 @@ enum Phase {
     Answer,
     Idle,
 }
-
-/// Why the edge ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Idle,
-    Stalled,
-    HeadLate,
-    HeadTooLarge,
-    /// The parser refused with this status.
-    Unreadable(u16),
-}
-
-/// A request at work on its connection; when it is dropped the answer has been written out, or nobody waits for it any more.
-#[derive(Debug)]
-pub struct AtWork(Rc<Connection>);
-
-/// A body that is being read.
-#[derive(Debug)]
-pub struct Reading(Rc<Connection>);
 
 impl Connection {
     fn new(socket: TcpStream, worker: &Rc<Worker>, ticket: Ticket) -> Rc<Self> {
@@ -238,119 +211,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// The last words, and time to read them: a socket closed on unread bytes takes back what was sent.
-async fn part(mut socket: TcpStream, problem: &Problem) {
-    let answer = REQUEST_ID.sync_scope(RequestId::fresh(), || problem.on_the_wire());
-    let words = async {
-        socket.write_all(&answer).await?;
-        socket.shutdown().await?;
-        let mut thrown_away = [0; 4096];
-        let mut left = PARTING_BYTES;
-        while left > 0 {
-            match socket.read(&mut thrown_away).await? {
-                0 => break,
-                bytes => left = left.saturating_sub(bytes),
-            }
-        }
-        Ok::<(), std::io::Error>(())
-    };
-    let _gone = timeout(PARTING, words).await;
-}
-
-impl End {
-    fn problem(self) -> Option<Problem> {
-        match self {
-            Self::Idle | Self::Stalled => None,
-            Self::HeadLate => Some(Problem::new(Code::RequestTimeout).detail("The head of the request did not arrive in time")),
-            Self::HeadTooLarge => Some(unreadable(431)),
-            Self::Unreadable(status) => Some(unreadable(status)),
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
-            Self::HeadLate => "head_late",
-            Self::HeadTooLarge => "head_too_large",
-            Self::Unreadable(_) => "unreadable",
-        }
-    }
-}
-
-/// What the parser says by a status alone.
-fn unreadable(status: u16) -> Problem {
-    match status {
-        408 => Code::RequestTimeout.into(),
-        431 => Problem::new(Code::MalformedRequest)
-            .status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-            .detail(format!("The head of a request has at most {LONGEST_HEAD} bytes and 96 headers")),
-        500.. => Problem::defect(&"the HTTP parser lost its place"),
-        _ => Problem::new(Code::MalformedRequest).detail("This is no HTTP/1.1 request"),
-    }
-}
-
-impl AtWork {
-    /// A request has been handed over; `None` where there is no connection of ours (tests of handlers). `has_body`: one was announced.
-    #[must_use]
-    pub fn begin(request: &HttpRequest, has_body: bool) -> Option<Self> {
-        let connection = of(request)?;
-        connection.enter(Phase::Work);
-        connection.late.set(false);
-        connection.body_left.set(has_body);
-        Some(Self(connection))
-    }
-
-    /// The code of the refusal, if the request is out of time: 408 while its body is awaited, else nobody knows what it did.
-    #[must_use]
-    pub fn late(&self) -> Option<Code> {
-        let code = if self.0.phase.get() == Phase::Body { Code::RequestTimeout } else { Code::OutcomeUnknown };
-        self.0.late.get().then_some(code)
-    }
-
-    /// The head of the answer is made; what follows may take as long as it is read.
-    pub fn answered(&self) {
-        self.0.enter(Phase::Answer);
-    }
-
-    /// Whether the server is ending, so that this is to be the connection's last answer.
-    #[must_use]
-    pub fn is_last(&self) -> bool {
-        self.0.worker.is_ending()
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
-}
-
-impl Reading {
-    /// A handler begins to read the body; its time begins.
-    #[must_use]
-    pub fn begin(request: &HttpRequest) -> Option<Self> {
-        let connection = of(request).filter(|connection| connection.phase.get() == Phase::Work)?;
-        connection.enter(Phase::Body);
-        Some(Self(connection))
-    }
-
-    /// It was read to its end.
-    pub fn whole(self) {
-        self.0.body_left.set(false);
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if self.0.phase.get() == Phase::Body {
-            self.0.enter(Phase::Work);
-        }
-    }
-}
-
-fn of(request: &HttpRequest) -> Option<Rc<Connection>> {
-    request.conn_data::<Rc<Connection>>().cloned()
 }
