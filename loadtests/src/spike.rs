@@ -86,7 +86,12 @@ impl Server {
     }
 
     /// Sends all `calls`, so many at once; answers the bodies in order (null where the status was not `expected`).
-    async fn phase(self: &Arc<Self>, name: &'static str, calls: Vec<(String, Shopper, Value)>, expected: u16) -> Outcome<(Vec<Value>, Phase)> {
+    async fn phase(
+        self: &Arc<Self>,
+        name: &'static str,
+        calls: Vec<(String, Shopper, Value)>,
+        expected: u16,
+    ) -> Outcome<(Vec<Value>, Phase)> {
         let bar = progress(name, calls.len());
         let begin = Instant::now();
         let answered = futures_util::stream::iter(calls.into_iter().map(|(path, shopper, body)| {
@@ -163,7 +168,8 @@ async fn run(args: Args) -> Outcome<()> {
     let (seats, phase) = server.phase("open", shoppers.iter().take(rooms).map(open).collect(), 201).await?;
     phases.push(phase);
     let ids: Vec<String> = seats.iter().filter_map(|seat| seat.pointer("/room/id")?.as_str().map(str::to_owned)).collect();
-    let mut orders: Vec<(String, Shopper)> = seats.iter().zip(&shoppers).filter_map(|(seat, who)| Some((order(seat)?, who.clone()))).collect();
+    let mut orders: Vec<(String, Shopper)> =
+        seats.iter().zip(&shoppers).filter_map(|(seat, who)| Some((order(seat)?, who.clone()))).collect();
 
     let joiners = &shoppers[rooms..];
     let join = |(shopper, room): (&Shopper, &String)| (format!("/v1/rooms/{room}/members"), shopper.clone(), json!({"quantity": 1}));
@@ -220,9 +226,15 @@ fn report(phases: &[Phase], audit: &Value) -> Outcome<()> {
     }
     let ok = audit.get("ok").and_then(Value::as_bool).unwrap_or(false);
     for check in audit.get("checks").and_then(Value::as_array).into_iter().flatten() {
-        println!("{} {:28} {}", if check["ok"] == true { "ok   " } else { "WRONG" }, check["name"].as_str().unwrap_or(""), check["detail"].as_str().unwrap_or(""));
+        println!(
+            "{} {:28} {}",
+            if check["ok"] == true { "ok   " } else { "WRONG" },
+            check["name"].as_str().unwrap_or(""),
+            check["detail"].as_str().unwrap_or("")
+        );
     }
-    let rates: serde_json::Map<String, Value> = phases.iter().map(|phase| (format!("{}_per_s", phase.name), phase.per_second.into())).collect();
+    let rates: serde_json::Map<String, Value> =
+        phases.iter().map(|phase| (format!("{}_per_s", phase.name), phase.per_second.into())).collect();
     println!("{}", json!({"rates": rates, "wrong": phases.iter().map(|phase| phase.wrong).sum::<usize>(), "audit_ok": ok}));
     if ok { Ok(()) } else { Err("the audit found something wrong".into()) }
 }

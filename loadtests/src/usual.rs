@@ -123,10 +123,19 @@ pub async fn rooms(redis_url: &str, count: usize, size: usize) -> Outcome<Vec<Ro
             let (key, user) = (format!("{{{campaign}}}:room:{}", room.hot()), UserId::random(&mut rng));
             let size = size.to_string();
             let expires_at = (now().get() + 86_400_000).to_string();
-            pipe.hset_multiple(&key, &[
-                ("state", "open"), ("sku", "load"), ("size", size.as_str()), ("price", "100"), ("taken", "1"),
-                ("expires_at", expires_at.as_str()), ("leader", user.hot()),
-            ]).ignore();
+            pipe.hset_multiple(
+                &key,
+                &[
+                    ("state", "open"),
+                    ("sku", "load"),
+                    ("size", size.as_str()),
+                    ("price", "100"),
+                    ("taken", "1"),
+                    ("expires_at", expires_at.as_str()),
+                    ("leader", user.hot()),
+                ],
+            )
+            .ignore();
             pipe.hset(format!("{key}:members"), user.hot(), "leader").ignore();
         }
         pipe.query_async::<()>(&mut connection).await?;

@@ -1,11 +1,16 @@
 //! `make bench`: one run, one machine, one load generator. Everything is measured several times in turn, and the median counts.
 
+mod postgres;
+mod projection;
+mod raw;
 mod report;
 mod servers;
 mod shoppers;
+mod streams;
 mod wrk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +22,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{Outcome, usual};
+use postgres::Postgres;
+use projection::Rig;
+use raw::Raw;
 use report::Figures;
 use servers::{Liebian, SECRET, Server};
 use shoppers::Shopper;
@@ -24,6 +32,13 @@ use wrk::{Requests, Seen};
 
 /// Seats in a room of the benchmark: the smallest that WeChat still allows, so that most ops are joins.
 const SIZE: usize = 5;
+/// Live streams beside the joins.
+const STREAMS: usize = 2_000;
+/// Joins of a raw measurement, in batches and one by one.
+const BATCHED: usize = 100_000;
+const SINGLE: usize = 20_000;
+/// Rooms whose log is projected.
+const BACKLOG: u64 = 20_000;
 /// More requests a second than this machine will do; so many are made ready.
 const MOST_PER_SECOND: usize = 60_000;
 
@@ -42,9 +57,12 @@ pub struct Args {
     /// Connections of the load generator
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
-    /// Only figures whose name begins so
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only these parts, comma-separated: page, sold_out, join, baseline, streams, raw, memory, projection
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Seats at which memory and the cost of a join are looked at
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(50_000..=2_000_000))]
+    seats: u32,
     /// Where the picture goes
     #[arg(long, default_value = "target/bench.svg")]
     picture: PathBuf,
@@ -103,6 +121,9 @@ impl Bench {
         for round in 1..=self.args.rounds {
             self.round(round, &mut figures).await?;
         }
+        if self.wants("memory") {
+            self.memory(&mut figures).await?;
+        }
         self.bar.finish_and_clear();
         figures.print(&self.args.picture)?;
         self.usual_redis.stop().await;
@@ -110,7 +131,7 @@ impl Bench {
     }
 
     fn wants(&self, name: &str) -> bool {
-        name.starts_with(&self.args.only)
+        self.args.only.is_empty() || self.args.only.iter().any(|part| part == name)
     }
 
     fn tell(&self, round: u32, name: &str) {
@@ -130,12 +151,66 @@ impl Bench {
         }
         if self.wants("join") {
             self.tell(round, "joins");
-            figures.add("join_rps", self.join().await?);
+            figures.add("join_rps", self.join(None).await?);
         }
         if self.wants("baseline") {
             self.tell(round, "joins the usual way");
             figures.add("baseline_join_rps", self.usual_join().await?);
         }
+        if self.wants("streams") {
+            self.tell(round, "joins beside live streams");
+            let rate = self.join(Some(&mut *figures)).await?;
+            figures.add("join_rps_beside_2000_streams", rate);
+        }
+        if self.wants("raw") {
+            self.tell(round, "the engine without HTTP");
+            let raw = Arc::new(Raw::start(&self.fresh(round, "raw")?).await?);
+            figures.add("raw_batched_joins_per_s", raw.batched(BATCHED).await?.per_second);
+            figures.add("raw_single_joins_per_s", raw.single(SINGLE).await?.per_second);
+        }
+        if self.wants("projection") {
+            self.tell(round, "the log into SQLite");
+            let directory = self.fresh(round, "sqlite")?;
+            let url = format!("sqlite://{}", directory.join("projected.db").display());
+            self.project(&directory, &url, ["projected_rows_per_s", "sustained_joins_per_s"], figures).await?;
+            self.tell(round, "the log into Postgres");
+            let postgres = Postgres::start().await?;
+            let names = ["projected_rows_per_s_postgres", "sustained_joins_per_s_postgres"];
+            self.project(&self.fresh(round, "postgres")?, &postgres.url(), names, figures).await?;
+        }
+        Ok(())
+    }
+
+    fn fresh(&self, round: u32, name: &str) -> Outcome<PathBuf> {
+        let directory = self.directory.path().join(format!("{name}{round}"));
+        std::fs::create_dir(&directory)?;
+        Ok(directory)
+    }
+
+    /// A backlog at full speed, then the rate at which SQL keeps up.
+    async fn project(&self, directory: &Path, url: &str, [rows, joins]: [&'static str; 2], figures: &mut Figures) -> Outcome<()> {
+        let redis = liebian::dev::Redis::start(&directory.join("redis"), "4gb", UnixMs::new(0)).await?;
+        let rig = Rig::open(&redis.url(), url).await?;
+        let size = i64::try_from(SIZE)?;
+        let campaign = rig.campaign("benchlog", size).await?;
+        figures.add(rows, rig.backlog(&[campaign], BACKLOG, size).await?.rows_per_s());
+        let campaign = rig.campaign("benchrun", size).await?;
+        let sustained = rig.sustained(campaign, size, Duration::from_secs(self.args.seconds.into())).await?;
+        figures.add(joins, sustained.seats_per_s());
+        redis.stop().await;
+        Ok(())
+    }
+
+    /// What a seat takes, and what a join costs Redis with few and with many of them.
+    async fn memory(&self, figures: &mut Figures) -> Outcome<()> {
+        self.bar.set_message(format!("{} seats in Redis", self.args.seats));
+        let raw = Raw::start(&self.fresh(0, "memory")?).await?;
+        raw.batched(1_000).await?;
+        let small = raw.batched(BATCHED).await?;
+        figures.add("redis_bytes_per_seat", raw.bytes_per_seat(self.args.seats as usize).await?);
+        let large = raw.batched(BATCHED).await?;
+        figures.add("redis_us_per_join", small.cpu_us);
+        figures.add("join_cost_large_over_small", large.cpu_us / small.cpu_us);
         Ok(())
     }
 
@@ -168,7 +243,8 @@ impl Bench {
     }
 
     /// Every join is of a shopper of their own, on a device of their own, into a seat that is free.
-    async fn join(&self) -> Outcome<f64> {
+    /// `beside`: with 2,000 live streams open on rooms of the campaign, whose memory goes there.
+    async fn join(&self, beside: Option<&mut Figures>) -> Outcome<f64> {
         let joins = self.most();
         let rooms = joins.div_ceil(SIZE - 1);
         let campaign = self.publish(2 * rooms * SIZE).await?;
@@ -177,6 +253,15 @@ impl Bench {
         let requests = self.joins(&rooms, &shoppers)?;
         drop(shoppers);
         self.quiet(campaign).await?;
+        let memory = self.liebian.server.memory_mib();
+        let watched: Vec<String> = rooms.iter().rev().map(RoomId::to_string).collect();
+        let streams = match &beside {
+            Some(_) => Some(streams::streams(&self.liebian.server.base, &watched, STREAMS).await?),
+            None => None,
+        };
+        if let Some(figures) = beside {
+            figures.add("mib_of_2000_streams", self.liebian.server.memory_mib() - memory);
+        }
         let before = self.costs().await?;
         let seen = self.replay(&self.liebian.server, requests, self.args.seconds).await?;
         let after = self.costs().await?;
@@ -189,6 +274,9 @@ impl Bench {
             1.0 / each(|cost| cost.scripts),
         );
         let rate = no_refusals(seen, "join")?;
+        if let Some(streams) = streams {
+            eprintln!("streams: {} events, {} ended", streams.events(), streams.ended());
+        }
         let began = Instant::now();
         self.quiet(campaign).await?;
         eprintln!("the projector needed {:.1} s more", began.elapsed().as_secs_f64());
@@ -301,5 +389,9 @@ impl Bench {
 }
 
 fn no_refusals(seen: Seen, what: &str) -> Outcome<f64> {
-    if seen.refused == 0 { Ok(seen.per_second) } else { Err(format!("{} of {} answers of {what} were refusals", seen.refused, seen.answers).into()) }
+    if seen.refused == 0 {
+        Ok(seen.per_second)
+    } else {
+        Err(format!("{} of {} answers of {what} were refusals", seen.refused, seen.answers).into())
+    }
 }

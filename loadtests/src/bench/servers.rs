@@ -52,6 +52,14 @@ impl Server {
         Self::start(command, port, "/").await
     }
 
+    /// Memory it holds, in MiB.
+    pub fn memory_mib(&self) -> f64 {
+        let status =
+            self.child.id().and_then(|process| std::fs::read_to_string(format!("/proc/{process}/status")).ok()).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
+    }
+
     /// CPU seconds it has used.
     pub fn cpu_seconds(&self) -> f64 {
         self.child.id().map_or(0.0, cpu_seconds)

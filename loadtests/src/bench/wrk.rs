@@ -54,7 +54,8 @@ fn options(connections: u32, seconds: u32) -> Vec<String> {
 }
 
 async fn run(command: &mut Command) -> Outcome<Seen> {
-    let output = command.kill_on_drop(true).output().await.map_err(|why| format!("wrk does not start ({why}); Debian's package is `wrk`"))?;
+    let output =
+        command.kill_on_drop(true).output().await.map_err(|why| format!("wrk does not start ({why}); Debian's package is `wrk`"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         return Err(format!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr)).into());

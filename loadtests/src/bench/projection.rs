@@ -3,7 +3,6 @@
 //! In this process, without HTTP: the ops go through the lanes of an engine of its own, and the projector is the server's.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,14 +22,15 @@ use liebian::projector::recovery::Mode;
 use liebian::projector::{Projector, Tail, keeper};
 use liebian::store::{Store, fetch_one};
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use crate::Outcome;
 
-const SKU: &str = "cherry";
+/// What is sold.
+pub const SKU: &str = "cherry";
 /// Ops that may be ahead of SQL before the sustained run holds back.
 const AHEAD: i64 = 50_000;
 
 /// Engine, projector and database of one run.
-pub struct Bench {
+pub struct Rig {
     store: Store,
     engine: Arc<Engine>,
     projector: Arc<Projector>,
@@ -61,7 +61,7 @@ impl Projected {
     }
 }
 
-impl Bench {
+impl Rig {
     /// On a Redis and a database that nobody else uses.
     pub async fn open(redis_url: &str, database_url: &str) -> Outcome<Self> {
         let store = Store::connect(database_url).await?;
@@ -101,7 +101,10 @@ impl Bench {
             },
             items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }] })]),
         };
-        publish(&self.engine, campaign, &rules, &[(SKU.to_owned(), 1_000_000_000)], None).await?.decision.map_err(|code| format!("{code:?}"))?;
+        publish(&self.engine, campaign, &rules, &[(SKU.to_owned(), 1_000_000_000)], None)
+            .await?
+            .decision
+            .map_err(|code| format!("{code:?}"))?;
         Ok(campaign)
     }
 
@@ -158,7 +161,7 @@ impl Bench {
                 self.room(campaign, size).await?;
                 seats.fetch_add(size as u64, Ordering::Relaxed);
             }
-            Ok::<(), Box<dyn Error + Send + Sync>>(())
+            Outcome::Ok(())
         };
         let ended: Vec<_> = futures_util::future::join_all((0..256).map(|_| client())).await;
         ended.into_iter().collect::<Outcome<Vec<()>>>()?;
