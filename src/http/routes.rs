@@ -11,6 +11,8 @@ use crate::{identity, operator};
 
 /// Every route of every domain.
 pub fn all(cfg: &mut ServiceConfig) {
+    // Asked for most when a link goes round, so looked at first.
+    cfg.service(show::show);
     cfg.configure(health::routes).configure(identity::http::routes).configure(shopper).configure(operators);
 }
 
@@ -21,7 +23,7 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
     cfg.service(shares::create).service(shares::revoke).service(shares::read);
-    cfg.service(show::show).service(show::code).service(assets::file);
+    cfg.service(show::code).service(assets::file);
 }
 
 fn operators(cfg: &mut ServiceConfig) {

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{
     ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue,
-    REFERRER_POLICY, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, USER_AGENT, VARY,
 };
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, get};
@@ -25,7 +25,6 @@ const VARIES: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding, A
 const ASK_EACH_TIME: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
-const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
 #[derive(Debug, Default, Deserialize)]
 struct Parameters {
@@ -47,10 +46,11 @@ impl Parameters {
     responses((status = 200, content_type = "text/html", body = String), (status = 304, description = "unchanged since the ETag"),
         (status = 404, description = "share_invalid"), (status = 410, description = "share_revoked")))]
 #[get("/s/{token}")]
-pub async fn show(app: Data<App>, request: HttpRequest, token: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn show(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let token = request.match_info().get("token").unwrap_or_default();
     let asked = asked(&request);
     let language = Language::choose(asked.language, header(&request, &ACCEPT_LANGUAGE));
-    match answer(&app, &request, &token, language, asked).await {
+    match answer(&app, &request, token, language, asked).await {
         Ok(answer) => Ok(answer),
         Err(problem) if header(&request, &ACCEPT).is_some_and(|accept| accept.contains("text/html")) => {
             let text = page::render_refusal(problem.code(), language).map_err(|why| Problem::defect(&why))?;
@@ -69,7 +69,7 @@ pub async fn code(app: Data<App>, token: Path<String>) -> Result<HttpResponse, P
     let token = ShareToken::read(&app.secrets, &token).ok_or(Code::ShareInvalid)?;
     let picture = qr::svg(&format!("{}/s/{token}", app.config.public_url)).ok_or_else(|| Problem::defect(&"no QR code holds the link"))?;
     let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))).insert_header((X_CONTENT_TYPE_OPTIONS, NO_SNIFFING));
+    response.insert_header((CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")));
     Ok(response.insert_header((CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"))).body(picture))
 }
 
@@ -102,7 +102,6 @@ fn head(response: &mut HttpResponseBuilder, language: Language) -> &mut HttpResp
         .insert_header((CONTENT_TYPE, HTML))
         .insert_header((CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.clone()))
         .insert_header((CONTENT_LANGUAGE, HeaderValue::from_static(language.tag())))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, NO_SNIFFING))
         .insert_header((REFERRER_POLICY, NO_REFERRER))
         .insert_header((VARY, VARIES))
 }

@@ -8,26 +8,27 @@ async function act(work) {
     return;
   }
   busy = true;
-  document.body.setAttribute("aria-busy", "true");
+  paint();
   try {
     await work();
   } catch (problem) {
     await refused(problem);
   } finally {
     busy = false;
-    document.body.removeAttribute("aria-busy");
     paint();
   }
 }
 
+/** `null`: the visitor changed their mind. */
 async function refused(problem) {
+  if (problem === null) {
+    return;
+  }
+  tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
   if (problem instanceof Error) {
     throw problem;
   }
-  if (problem.code) {
-    tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
-    await refresh();
-  }
+  await refresh();
 }
 
 /** Takes over a seat just decided. */

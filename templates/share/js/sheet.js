@@ -18,7 +18,7 @@ function sheet(title, build) {
   });
 }
 
-/** The visitor's name. Throws nothing to show when they change their mind. */
+/** The visitor's name; throws `null` when they change their mind. */
 async function askName() {
   const name = await sheet(say("name"), (form, done) => {
     const input = make("input", { id: "name", maxlength: "64", autocomplete: "nickname", required: "", "aria-describedby": "hint", "aria-labelledby": "title" });
@@ -26,7 +26,7 @@ async function askName() {
     form.addEventListener("submit", () => input.value.trim() && done(input.value.trim()));
   });
   if (!name) {
-    throw {};
+    throw null;
   }
   return name;
 }
