@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::ops::{Status, StatusRow, StockRow};
+use crate::hot::Row;
 use crate::projector::{Batch, Projection};
 use crate::store::{StoreError, Tx, execute, json_rows};
 
@@ -56,7 +57,7 @@ impl Projection for CampaignProjection {
 async fn status(tx: &mut Tx, batch: &Batch<'_>) -> Result<(), StoreError> {
     const SET: &str = "UPDATE campaigns SET state = $1, updated_at = $2 WHERE id = $3 AND state <> $1";
     let Some(row) = batch.rows.iter().find(|row| row.table == "def" && row.field == "status") else { return Ok(()) };
-    let status: StatusRow = rmp_serde::from_slice(row.packed).map_err(|error| crate::projector::unreadable(&error))?;
+    let status: StatusRow = StatusRow::read(row.packed).map_err(|error| crate::projector::unreadable(&error))?;
     let state = match status.status {
         Status::Live => "live",
         Status::Paused => "paused",

@@ -1,12 +1,13 @@
 //! A log entry: what one batch decided, with every row it changed, chained to the entry before.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_bytes::ByteBuf;
 
 use crate::crypto::sha1_hex;
 
 /// One changed field: table, field, new packed value (empty = deleted).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change(pub String, pub String, pub ByteBuf);
 
 /// One event: its op's sequence, its name, its fields.
@@ -41,7 +42,22 @@ pub struct Body {
     /// What happened, in order.
     pub events: Vec<Event>,
     /// Every changed row: folding these over an empty state gives the hot state.
+    #[serde(deserialize_with = "changes")]
     pub changes: Vec<Change>,
+}
+
+/// Changes as Lua lists them: table by table, set fields with their values one after the other, then deleted fields.
+fn changes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Change>, D::Error> {
+    let tables = <Vec<(String, Vec<ByteBuf>, Vec<String>)>>::deserialize(from)?;
+    let mut changes = Vec::new();
+    for (table, set, deleted) in tables {
+        let mut set = set.into_iter();
+        while let (Some(field), Some(value)) = (set.next(), set.next()) {
+            changes.push(Change(table.clone(), String::from_utf8(field.into_vec()).map_err(D::Error::custom)?, value));
+        }
+        changes.extend(deleted.into_iter().map(|field| Change(table.clone(), field, ByteBuf::new())));
+    }
+    Ok(changes)
 }
 
 /// An entry as the log holds it.

@@ -13,7 +13,9 @@ pub mod entry;
 pub mod lane;
 pub mod program;
 pub mod redis;
+pub mod row;
 
 pub use engine::{Engine, Read};
 pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};
 pub use program::Program;
+pub use row::Row;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::hot::entry::{Entry, Event};
-use crate::hot::{Engine, Place, Program, Trouble};
+use crate::hot::{self, Engine, Place, Program, Trouble};
 use crate::id::CampaignId;
 use crate::store::{Store, StoreError, Tx, execute, fetch_optional};
 use cursor::Cursor;
@@ -74,11 +74,11 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// `Rejected` when a row does not read, so that it is parked.
-    pub fn table<T: serde::de::DeserializeOwned>(&self, table: &str) -> Result<Vec<(Row<'a>, T)>, StoreError> {
+    pub fn table<T: hot::Row>(&self, table: &str) -> Result<Vec<(Row<'a>, T)>, StoreError> {
         self.rows
             .iter()
             .filter(|row| row.table == table && !row.packed.is_empty())
-            .map(|row| rmp_serde::from_slice(row.packed).map(|read| (*row, read)).map_err(|error| unreadable(&error)))
+            .map(|row| T::read(row.packed).map(|read| (*row, read)).map_err(|error| unreadable(&error)))
             .collect()
     }
 }
