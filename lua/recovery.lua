@@ -31,11 +31,10 @@ elseif step == "wipe" then
   end
   redis.call("HDEL", state.key("meta"), "seq", "hash", "now")
 elseif step == "write" then
-  local changes = {}
   for place = 3, #ARGV, 3 do
-    changes[#changes + 1] = { ARGV[place], ARGV[place + 1], ARGV[place + 2] }
+    state.put_raw(ARGV[place], ARGV[place + 1], ARGV[place + 2] ~= "" and ARGV[place + 2])
   end
-  state.write(changes)
+  state.write(state.changes())
 elseif step == "serve" then
   local at = cmsgpack.unpack(ARGV[3])
   local now = math.max(at[3], tonumber(redis.call("HGET", state.key("meta"), "now") or 0))

@@ -7,7 +7,7 @@
 --- @refuse campaign_state (a newer version is in force, or the campaign is over)
 --- @event campaign.published
 function ops.publish(op)
-  local row, version = rules.status(), rules.version()
+  local row, version = state.get("def", "status"), rules.version()
   if op.definition.version < version then
     return refuse("campaign_state")
   elseif op.definition.version > version then
@@ -22,7 +22,7 @@ function ops.publish(op)
     row.version = op.definition.version
     rules.put(op.definition)
     state.put("def", "status", row)
-    timers.at("campaign", "end", op.definition.ends_at)
+    timers.at("campaign", string.format("%d", row.version), op.definition.ends_at)
     log.emit("campaign.published", { version = row.version })
   end
   return reply("published", state.raw("def", "status"))
@@ -35,7 +35,7 @@ local STEPS = {
 }
 
 local function set_status(to)
-  local row = rules.status()
+  local row = state.get("def", "status")
   row.status = to
   log.emit("campaign.status", { status = to })
   return state.put("def", "status", row)
@@ -60,9 +60,8 @@ function ops.set_status(op)
 end
 
 --- The end of the campaign's time: nothing new begins, open rooms were given deadlines before it.
-function due.campaign(id)
-  timers.cancel("campaign", id)
-  if rules.status().status ~= "ended" then
+function due.campaign(_, now)
+  if rules.status().status ~= "ended" and now >= rules.get().ends_at then
     set_status("ended")
   end
 end
@@ -82,7 +81,7 @@ function ops.add_stock(op)
     return refuse("sold_out")
   end
   log.emit("campaign.stock", { sku = op.sku, units = op.units })
-  return reply("stock", state.raw("stock", op.sku))
+  return reply("stock", stock.packed(op.sku))
 end
 
 --- Let time pass: fires the timers that are due. A repeat finds nothing due.

@@ -2,36 +2,38 @@
 
 rules = {}
 
-local source, compiled = false, nil -- the packed definition last seen, and what it says
+local compiled -- what the definition in force says
+
+--- The fold begins.
+function rules.begin()
+  local packed = state.raw("def", "rules")
+  compiled = packed and cmsgpack.unpack(packed) or nil
+end
 
 --- The compiled definition, or nil before it is published.
 function rules.get()
-  local packed = state.raw("def", "rules")
-  if packed ~= source then
-    source, compiled = packed, packed and cmsgpack.unpack(packed) or nil
-  end
   return compiled
 end
 
 --- Puts a definition in force.
 function rules.put(definition)
   state.put_raw("def", "rules", cmsgpack.pack(definition))
+  compiled = definition
 end
 
 --- The version that decisions are made under; 0 before the first.
 function rules.version()
-  local definition = rules.get()
-  return definition and definition.version or 0
+  return compiled and compiled.version or 0
 end
 
---- Status and room counters.
+--- Status and room counters, to look at.
 function rules.status()
-  return state.get("def", "status")
+  return state.view("def", "status")
 end
 
 --- Adds to one of the room counters.
 function rules.count(label, change)
-  local row = rules.status()
+  local row = state.get("def", "status")
   row[label] = row[label] + change
   state.put("def", "status", row)
 end

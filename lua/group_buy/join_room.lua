@@ -4,7 +4,7 @@ local function shut(room, now)
     return "room_closed"
   elseif now >= room.expires_at then
     return "room_expired"
-  elseif #room.members >= room.size then
+  elseif room.taken >= room.size then
     return "room_full"
   end
   return nil
@@ -25,7 +25,7 @@ function ops.join_room(op, now)
   if not room then
     return refuse("not_found")
   end
-  local seat = rooms.seat_of(room, op.user)
+  local seat = members.order_of(room.members, op.user)
   if seat then
     return reply("already_in_room", state.raw("rooms", op.room), state.raw("orders", seat))
   end
@@ -38,9 +38,9 @@ function ops.join_room(op, now)
   elseif rules.status().status == "paused" then
     return refuse("campaign_not_live")
   end
-  local refusal = seats.barred(op, "joined", room.sku)
+  local refusal = seats.barred(op, room.sku, "joined")
   if refusal then
     return refuse(refusal)
   end
-  return reply("joined", seats.take(op, room, 0, now))
+  return reply("joined", seats.take(op, room, "joined", now))
 end

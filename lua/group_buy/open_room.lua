@@ -4,8 +4,8 @@ local function offer(sku)
   return item and item.tiers[1], item
 end
 
---- What every seat must pass besides its room: device, allowance, units. Answers a refusal word or nil.
-local function barred(op, kind, sku)
+--- What every seat must pass besides its room: device, allowance, units. `kind` is `opened` or `joined`. Answers a refusal word or nil.
+local function barred(op, sku, kind)
   local most = rules.get().limits
   if not limits.device_allows(op.user, op.device, most.users_per_device) then
     return "device_limit_reached"
@@ -24,13 +24,9 @@ local function barred(op, kind, sku)
 end
 
 --- Seats a new order and answers the packed rows of room and order.
-local function take_seat(op, room, opener, now)
-  local order = {
-    sku = room.sku, quantity = op.quantity, user = op.user, device = op.device, room = op.room,
-    unit = room.price, amount = room.price * op.quantity, opener = opener,
-  }
-  local order_row = orders.place(op.order, order, now, rules.get().payment_ttl)
-  return rooms.seat(op.room, room, op.order, order, now), order_row
+local function take_seat(op, room, kind, now)
+  local order_row = orders.place(op, room.sku, room.price, kind, now)
+  return rooms.seat(op.room, room, op.user, op.order, now), order_row
 end
 
 seats = { barred = barred, take = take_seat }
@@ -48,17 +44,17 @@ function ops.open_room(op, now)
     return reply("opened", state.raw("rooms", op.room), state.raw("orders", op.order))
   end
   local tier = offer(op.sku)
-  local refusal = not tier and "not_found" or rules.closed(now) or barred(op, "opened", op.sku)
+  local refusal = not tier and "not_found" or rules.closed(now) or barred(op, op.sku, "opened")
   if refusal then
     return refuse(refusal)
   end
   local definition = rules.get()
   local room = {
-    state = "open", sku = op.sku, size = tier.size, price = tier.price, leader = op.order, opened_at = now, closed_at = 0,
-    expires_at = math.min(now + definition.room_ttl, definition.ends_at), version = definition.version, members = {},
+    state = "open", sku = op.sku, size = tier.size, price = tier.price, opened_at = now, closed_at = 0,
+    expires_at = math.min(now + definition.room_ttl, definition.ends_at), version = definition.version, taken = 0, paid = 0, members = "",
   }
   rules.count("rooms_open", 1)
   timers.at("room", op.room, room.expires_at)
   log.emit("group_buy.room_opened", { room = op.room })
-  return reply("opened", take_seat(op, room, 1, now))
+  return reply("opened", take_seat(op, room, "opened", now))
 end

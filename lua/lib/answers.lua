@@ -1,13 +1,13 @@
 --- How an op answers.
 
-ops = {} -- name -> function(op, now), answering reply(…) or refuse(…)
+ops = {} -- name -> function(op, now), ending with `return reply(…)` or, as long as it has changed nothing, `return refuse(…)`
 
---- Yes. The payload is packed rows.
-function reply(word, ...)
-  return { 1, word, 0, 0, ... }
+--- Yes, with up to two packed rows.
+function reply(word, first, second)
+  return 1, word, first, second
 end
 
---- No; nothing of the op remains. The word is a problem code.
-function refuse(word, ...)
-  return { 0, word, 0, 0, ... }
+--- No; nothing of the op remains. The word is a problem code; another room may come with it, packed.
+function refuse(word, first)
+  return 0, word, first
 end

@@ -7,7 +7,9 @@ fence = {}
 
 --- This Redis' replication id.
 function fence.replication_id()
-  return string.match(redis.call("INFO", "replication"), "master_replid:(%x+)")
+  local info = redis.call("INFO", "replication")
+  local _, label_end = string.find(info, "master_replid:", 1, true)
+  return string.sub(info, label_end + 1, label_end + 40)
 end
 
 --- The campaign's meta, or nil and the reason why it must not be used: missing, fenced, epoch, restarted.

@@ -2,38 +2,55 @@
 
 limits = {}
 
---- What counts against a shopper's limits now.
+--- What counts against a shopper's limits now, to look at.
 function limits.of(user)
-  return state.get("users", user) or { orders = 0, opened = 0, joined = 0, unpaid = 0 }
+  return state.counters("users", user)
 end
 
---- Adds to a shopper's counters, e.g. { orders = 1, unpaid = 1 }.
-function limits.count(user, changes)
-  local row = limits.of(user)
-  for label, change in pairs(changes) do
-    row[label] = row[label] + change
-    assert(row[label] >= 0, "limits: " .. label .. " of " .. user .. " fell below zero")
+local function add(row, label, units, user)
+  local sum = row[label] + units
+  if sum < 0 then
+    error("limits: " .. label .. " of " .. user .. " fell below zero")
   end
-  state.put("users", user, row)
+  row[label] = sum
+end
+
+--- Adds to one, two or three of a shopper's counters, e.g. `limits.count(user, 1, "orders", "unpaid")`.
+function limits.count(user, units, first, second, third)
+  local row = state.count("users", user)
+  add(row, first, units, user)
+  if second then
+    add(row, second, units, user)
+  end
+  if third then
+    add(row, third, units, user)
+  end
+end
+
+-- A device's row is the first user seen on it, as plain text. When there are more, `<device>/` counts all, and each but the first has a
+-- row `<device>/<user>`.
+
+local function is_known(user, device, first)
+  return first == user or state.raw("devices", device .. "/" .. user)
+end
+
+local function users_of(device)
+  return tonumber(state.raw("devices", device .. "/") or 1)
 end
 
 --- Whether a shopper may act on a device: known there, or the device has room for one more.
 function limits.device_allows(user, device, most)
-  local row = state.get("devices", device)
-  if not row or row.first == user or state.raw("devices", device .. "/" .. user) then
-    return true
-  end
-  return row.users < most
+  local first = state.raw("devices", device)
+  return not first or is_known(user, device, first) or users_of(device) < most
 end
 
 --- Writes down that a shopper acted on a device. Never taken back, or one device could serve any number in turn.
 function limits.meet_device(user, device)
-  local row = state.get("devices", device)
-  if not row then
-    state.put("devices", device, { users = 1, first = user })
-  elseif row.first ~= user and not state.raw("devices", device .. "/" .. user) then
-    row.users = row.users + 1
-    state.put("devices", device, row)
+  local first = state.raw("devices", device)
+  if not first then
+    state.put_raw("devices", device, user)
+  elseif not is_known(user, device, first) then
+    state.put_raw("devices", device .. "/", string.format("%d", users_of(device) + 1))
     state.put_raw("devices", device .. "/" .. user, "1")
   end
 end

@@ -2,32 +2,20 @@
 
 local FORMAT = 1
 
-local pending = {} -- events of the op at work
-local events = {} -- events of the batch so far: { seq, name, fields }
+local events -- of the fold: { sequence of its op, name, fields }
 
-log = {}
+log = {
+  seq = 0, -- the sequence of the op at work, if it changes anything
+}
 
---- Notes that something happened. It is forgotten if the op is refused.
+--- The fold begins.
+function log.begin()
+  events = {}
+end
+
+--- Notes that something happened.
 function log.emit(name, fields)
-  pending[#pending + 1] = { name, fields }
-end
-
-function log.savepoint()
-  return #pending
-end
-
-function log.rollback(savepoint)
-  for place = #pending, savepoint + 1, -1 do
-    pending[place] = nil
-  end
-end
-
---- The op at work took place `seq`.
-function log.keep(seq)
-  for _, event in ipairs(pending) do
-    events[#events + 1] = { seq, event[1], event[2] }
-  end
-  pending = {}
+  events[#events + 1] = { log.seq, name, fields }
 end
 
 --- Writes the batch `first`..`last`: entry first, so that a stale sequence is refused by Redis before anything has changed; meta last, so

@@ -1,17 +1,38 @@
---- Load, fold, commit: rows are read through and cached as immutable strings, changes go through an undo journal, and nothing is
---- written to Redis before the last decision of the batch is made.
+--- Load, fold, commit: rows are read through and kept as packed strings, changes are kept beside them, and nothing is written to Redis
+--- before the last decision of the batch is made. An op that breaks is left out, and the others are folded again over the rows as they
+--- were read; so there is no undo.
+---
+--- `get` copies a row out and `put` replaces it; a row of counters is open as long as the fold, and is changed in its place.
 
-local keys = {} -- table name -> Redis key
-local cache = {} -- table -> field -> present value: a string, or false when there is none
-local origin = {} -- table -> field -> value before this batch
-local touched = {} -- list of { table, field } in the order of their first change
-local undo = {} -- list of { table, field, value before } of the op at work
+local tables = {} -- names, in the order of KEYS
+local keys = {} -- table -> Redis key
+local loaded = {} -- table -> field -> packed value before the batch, false when there is none
+local views = {} -- table -> packed row -> the row to look at
+local changed -- table -> field -> packed value now, false when it was deleted
+local counters -- table -> field -> row of counters
+
+local writes = 0 -- changes so far
 
 state = {}
 
-for _, key in ipairs(KEYS) do
+for place, key in ipairs(KEYS) do
   local name = string.match(key, ":(%w+)$")
-  keys[name], cache[name], origin[name] = key, {}, {}
+  tables[place], keys[name], loaded[name], views[name] = name, key, {}, {}
+end
+
+--- The fold begins.
+function state.begin()
+  changed, counters = {}, {}
+  for _, name in ipairs(tables) do
+    changed[name], counters[name] = {}, {}
+  end
+end
+
+state.begin()
+
+--- How many changes there were so far: whether an op changes something is seen by this.
+function state.writes()
+  return writes
 end
 
 --- The Redis key of a table.
@@ -19,49 +40,63 @@ function state.key(name)
   return keys[name]
 end
 
+local CHUNK = 2000 -- values a call: `unpack` fails near 8,000
+
+--- Brings in fields of a hash, those that are there and those that are not. Many in one call are a third as dear as one by one.
+function state.load(name, fields)
+  local values = loaded[name]
+  for from = 1, #fields, CHUNK do
+    local found = redis.call("HMGET", keys[name], unpack(fields, from, math.min(from + CHUNK - 1, #fields)))
+    for place = 1, #found do
+      values[fields[from + place - 1]] = found[place]
+    end
+  end
+end
+
 --- The packed value of a field, or false. Sorted tables: the score as text.
 function state.raw(name, field)
-  local rows = cache[name]
-  local value = rows[field]
+  local value = changed[name][field]
   if value == nil then
-    value = redis.call(schema.sorted[name] and "ZSCORE" or "HGET", keys[name], field) or false
-    rows[field] = value
+    value = loaded[name][field]
+    if value == nil then
+      value = redis.call(schema.sorted[name] and "ZSCORE" or "HGET", keys[name], field)
+      loaded[name][field] = value
+    end
   end
   return value
 end
 
---- Sets the packed value of a field; false deletes it.
+--- Sets the packed value of a field, known or not; false deletes it.
 function state.put_raw(name, field, value)
-  local before = state.raw(name, field)
-  undo[#undo + 1] = { name, field, before }
-  if origin[name][field] == nil then
-    origin[name][field] = before
-    touched[#touched + 1] = { name, field }
-  end
-  cache[name][field] = value
+  changed[name][field] = value
+  writes = writes + 1
 end
 
 --- A fresh copy of a row with named fields, or nil. Changing it changes nothing before `put`.
 function state.get(name, field)
   local packed = state.raw(name, field)
+  return packed and schema.rows[name].read(packed) or nil
+end
+
+--- The same to look at: it is shared, so nobody may change it.
+function state.view(name, field)
+  local packed = state.raw(name, field)
   if not packed then
     return nil
   end
-  local values, row = cmsgpack.unpack(packed), {}
-  for place, label in ipairs(schema.fields[name]) do
-    row[label] = values[place]
+  local row = views[name][packed]
+  if not row then
+    row = schema.rows[name].read(packed)
+    views[name][packed] = row
   end
   return row
 end
 
 --- Stores a row and gives its packed form.
 function state.put(name, field, row)
-  local values = {}
-  for place, label in ipairs(schema.fields[name]) do
-    values[place] = row[label]
-  end
-  local packed = cmsgpack.pack(values)
-  state.put_raw(name, field, packed)
+  local packed = schema.rows[name].write(row)
+  changed[name][field] = packed
+  writes = writes + 1
   return packed
 end
 
@@ -72,66 +107,76 @@ function state.del(name, field)
   end
 end
 
---- A place in the journal to roll back to.
-function state.savepoint()
-  return #undo
-end
-
---- Undoes every change made after `savepoint`.
-function state.rollback(savepoint)
-  for place = #undo, savepoint + 1, -1 do
-    local change = undo[place]
-    cache[change[1]][change[2]] = change[3]
-    undo[place] = nil
+--- A row of counters, to look at; all zero where there is none.
+function state.counters(name, field)
+  local row = counters[name][field]
+  if not row then
+    local packed = state.raw(name, field)
+    row = packed and schema.rows[name].read(packed) or schema.rows[name].none()
+    counters[name][field] = row
   end
+  return row
 end
 
---- Forgets the journal: what the op at work has changed, stays. Answers whether it changed anything.
-function state.keep()
-  local changed = #undo > 0
-  undo = {}
-  return changed
+--- The same to change in its place.
+function state.count(name, field)
+  local row = state.counters(name, field)
+  row.changed = true
+  writes = writes + 1
+  return row
 end
 
---- What this batch changed: a list of { table, field, new value or "" for deleted }.
+--- What the fold changed: a list of { table, { field, new value, field, … }, { deleted field, … } }.
 function state.changes()
   local changes = {}
-  for _, place in ipairs(touched) do
-    local name, field = place[1], place[2]
-    local value = cache[name][field]
-    if value ~= origin[name][field] then
-      changes[#changes + 1] = { name, field, value or "" }
+  for _, name in ipairs(tables) do
+    local set, deleted, last = {}, {}, 0
+    for field, value in pairs(changed[name]) do
+      if value then
+        set[last + 1], set[last + 2] = field, value
+        last = last + 2
+      else
+        deleted[#deleted + 1] = field
+      end
+    end
+    for field, row in pairs(counters[name]) do
+      if row.changed then
+        set[last + 1], set[last + 2] = field, schema.rows[name].write(row)
+        last = last + 2
+      end
+    end
+    if last > 0 or deleted[1] then
+      changes[#changes + 1] = { name, set, deleted }
     end
   end
   return changes
 end
 
-local CHUNK = 2000 -- values a call: `unpack` fails near 8,000
+local function send(command, key, args)
+  for from = 1, #args, CHUNK do
+    redis.call(command, key, unpack(args, from, math.min(from + CHUNK - 1, #args)))
+  end
+end
+
+--- Scores come first where Redis is told of them.
+local function swapped(set)
+  local args = {}
+  for place = 1, #set, 2 do
+    args[place], args[place + 1] = set[place + 1], set[place]
+  end
+  return args
+end
 
 --- Writes changes to Redis. Used by the commit of a batch and by the rebuild from SQL, so both make the same state.
 function state.write(changes)
-  local calls = {} -- command and key -> its arguments
   for _, change in ipairs(changes) do
-    local name, field, value = change[1], change[2], change[3]
-    local sorted = schema.sorted[name]
-    local command = value == "" and (sorted and "ZREM" or "HDEL") or (sorted and "ZADD" or "HSET")
-    local call = command .. " " .. name
-    local args = calls[call]
-    if not args then
-      args = { command = command, key = keys[name] }
-      calls[call] = args
-    end
-    if value == "" then
-      args[#args + 1] = field
-    elseif sorted then
-      args[#args + 1], args[#args + 2] = value, field
+    local name, set, deleted = change[1], change[2], change[3]
+    if schema.sorted[name] then
+      send("ZADD", keys[name], swapped(set))
+      send("ZREM", keys[name], deleted)
     else
-      args[#args + 1], args[#args + 2] = field, value
-    end
-  end
-  for _, args in pairs(calls) do
-    for from = 1, #args, CHUNK do
-      redis.call(args.command, args.key, unpack(args, from, math.min(from + CHUNK - 1, #args)))
+      send("HSET", keys[name], set)
+      send("HDEL", keys[name], deleted)
     end
   end
 end

@@ -3,17 +3,16 @@
 stock = {}
 
 local function move(sku, units, from, to)
-  local row = state.get("stock", sku)
-  assert(row and units >= 0 and row[from] >= units, "stock: " .. sku .. " lacks " .. units .. " " .. from)
-  row[from] = row[from] - units
-  row[to] = row[to] + units
-  state.put("stock", sku, row)
+  local row = state.count("stock", sku)
+  row[from], row[to] = row[from] - units, row[to] + units
+  if units < 0 or row[from] < 0 then
+    error("stock: " .. sku .. " lacks " .. units .. " " .. from)
+  end
 end
 
 --- Whether that many units are left.
 function stock.has(sku, units)
-  local row = state.get("stock", sku)
-  return row ~= nil and row.left >= units
+  return state.counters("stock", sku).left >= units
 end
 
 --- A seat is taken: left to held. Ask `has` first.
@@ -38,16 +37,20 @@ end
 
 --- The operator adds units, or takes back what is left (negative). False when fewer are left than asked back.
 function stock.add(sku, units)
-  local row = state.get("stock", sku) or { put_in = 0, left = 0, held = 0, sold = 0, returned = 0 }
-  if row.left + units < 0 then
+  if not stock.has(sku, -units) then
     return false
   end
+  local row = state.count("stock", sku)
   row.left = row.left + units
   if units < 0 then
     row.returned = row.returned - units
   else
     row.put_in = row.put_in + units
   end
-  state.put("stock", sku, row)
   return true
+end
+
+--- The packed row.
+function stock.packed(sku)
+  return schema.rows.stock.write(state.counters("stock", sku))
 end

@@ -92,10 +92,8 @@ end
 --- A seat that waited for this payment is paid.
 local function settle(id, order, op, now)
   order.state, order.paid_at, order.reason, order.settled = "paid", op.paid_at, "", op.transaction
-  timers.cancel("hold", id)
-  timers.cancel("close", id)
   stock.sell(order.sku, order.quantity)
-  limits.count(order.user, { unpaid = -1 })
+  limits.count(order.user, -1, "unpaid")
   log.emit("order.paid", { order = id, transaction = op.transaction, amount = op.amount })
   state.put("orders", id, order)
   program.paid(id, order, now)
@@ -119,7 +117,7 @@ function ops.pay(op, now)
   local waiting = order.state == "held" or order.state == "closing"
   order.transactions[#order.transactions + 1] = op.transaction
   order.paid = order.paid + op.amount
-  if op.amount ~= order.amount then
+  if op.amount ~= order.unit * order.quantity then
     send_back(id, order, op, "amount_differs")
   elseif waiting then
     settle(id, order, op, now)

@@ -12,14 +12,18 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold. The units must be left, the limits kept.
-function orders.place(id, order, now, payment_ttl)
-  order.state, order.reason, order.version = "held", "", rules.version()
-  order.created_at, order.pay_by, order.paid_at, order.asked = now, now + payment_ttl, 0, 0
-  order.paid, order.refunded, order.settled, order.transactions, order.refunds = 0, 0, "", {}, {}
+--- Writes a new order with its hold: `op` says whose it is, `allowance` what else it takes of its shopper's allowance, `opened` or
+--- `joined`. The units must be left, the limits kept.
+function orders.place(op, sku, price, allowance, now)
+  local id, definition = op.order, rules.get()
+  local order = {
+    state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room, opener = allowance == "opened" and 1 or 0,
+    unit = price, created_at = now, pay_by = now + definition.payment_ttl, version = definition.version, asked = 0, reason = "",
+    transactions = {},
+  }
   stock.hold(order.sku, order.quantity)
-  limits.count(order.user, { orders = 1, unpaid = 1 })
-  limits.meet_device(order.user, order.device)
+  limits.count(order.user, 1, "orders", "unpaid", allowance)
+  limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
   log.emit("order.held", { order = id })
   return state.put("orders", id, order)
@@ -28,10 +32,8 @@ end
 --- Gives up an unpaid order: seat, units and allowance are free again.
 function orders.release(id, order, now, reason)
   order.state, order.reason = "released", reason
-  timers.cancel("hold", id)
-  timers.cancel("close", id)
   stock.release(order.sku, order.quantity)
-  limits.count(order.user, { orders = -1, unpaid = -1 })
+  limits.count(order.user, -1, "orders", "unpaid")
   log.emit("order.released", { order = id, reason = reason })
   state.put("orders", id, order)
   program.released(id, order, now)
@@ -40,7 +42,6 @@ end
 --- The provider is asked to close the payment; until it answers, seat and units stay reserved, for the shopper may be paying.
 function orders.close(id, order, now, reason)
   order.state, order.reason = "closing", reason
-  timers.cancel("hold", id)
   timers.at("close", id, now + CLOSING_PATIENCE)
   log.emit("order.closing", { order = id })
   state.put("orders", id, order)
@@ -76,7 +77,7 @@ function orders.undo(id, order, reason)
   local amount = kept(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
-  limits.count(order.user, { orders = -1 })
+  limits.count(order.user, -1, "orders")
   if amount > 0 then
     orders.refund(id, order, amount, order.settled, reason)
   end
@@ -93,7 +94,6 @@ end
 
 function due.hold(id, now)
   local order = state.get("orders", id)
-  timers.cancel("hold", id)
   if order.state == "held" then
     orders.give_up(id, order, now, "hold_expired")
   end
@@ -101,7 +101,6 @@ end
 
 function due.close(id, now)
   local order = state.get("orders", id)
-  timers.cancel("close", id)
   if order.state == "closing" then
     orders.release(id, order, now, "close_unanswered")
   end

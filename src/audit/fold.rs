@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::de::DeserializeOwned;
-
 use super::Check;
 use crate::group_buy::row::{RoomRow, State};
+use crate::hot::Row;
 use crate::hot::entry::Entry;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
@@ -72,7 +71,7 @@ impl Fold {
     fn terminal_stays(&mut self, field: &str, after: &[u8]) {
         if let Some(before) = self.row::<RoomRow>("rooms", field)
             && before.state != State::Open
-            && rmp_serde::from_slice::<RoomRow>(after).ok().as_ref() != Some(&before)
+            && RoomRow::read(after).ok().as_ref() != Some(&before)
         {
             self.wrong.push(format!("room {field} changed after it had {:?}", before.state));
         }
@@ -85,13 +84,13 @@ impl Fold {
 
     /// A row, read; `None` when there is none or it does not read.
     #[must_use]
-    pub fn row<T: DeserializeOwned>(&self, table: &str, field: &str) -> Option<T> {
-        rmp_serde::from_slice(self.tables.get(table)?.get(field)?).ok()
+    pub fn row<T: Row>(&self, table: &str, field: &str) -> Option<T> {
+        T::read(self.tables.get(table)?.get(field)?).ok()
     }
 
     /// All rows of a table that read.
-    pub fn rows<T: DeserializeOwned>(&self, table: &str) -> impl Iterator<Item = (String, T)> {
-        self.table(table).filter_map(|(field, packed)| Some((field.clone(), rmp_serde::from_slice(packed).ok()?)))
+    pub fn rows<T: Row>(&self, table: &str) -> impl Iterator<Item = (String, T)> {
+        self.table(table).filter_map(|(field, packed)| Some((field.clone(), T::read(packed).ok()?)))
     }
 
     /// Whether a row changed while the audit was reading.

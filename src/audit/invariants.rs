@@ -113,7 +113,6 @@ mod tests {
             sku: "a".into(),
             quantity: 1,
             user: "u".into(),
-            device: "d".into(),
             room: "r".into(),
             opener: 1,
             unit: 100,

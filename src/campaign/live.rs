@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::hot::engine::Found;
+use crate::hot::row::{Layout, NotARow, Row};
 use crate::hot::{Place, Read, Trouble};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
@@ -50,12 +51,19 @@ impl Definitions {
 }
 
 /// Row `users` of hot state: what counts against a shopper's limits.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug)]
 struct UserRow {
     orders: i64,
     opened: i64,
-    _joined: i64,
-    _unpaid: i64,
+}
+
+impl Row for UserRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        let mut row = Layout::of(packed);
+        // Four counters, of one byte each while they fit.
+        let width = if packed.len() == 4 { 1 } else { 4 };
+        Ok(Self { orders: row.number(width)?, opened: row.number(width)? })
+    }
 }
 
 /// A published campaign as hot state has it now.
@@ -197,11 +205,9 @@ pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
 ///
 /// # Errors
 /// A defect when it does not read.
-pub fn row<T: serde::de::DeserializeOwned>(found: Option<Found>) -> Result<Option<T>, Problem> {
+pub fn row<T: Row>(found: Option<Found>) -> Result<Option<T>, Problem> {
     match found {
-        Some(Found::Row(Some(packed))) => {
-            rmp_serde::from_slice(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string()).into())
-        }
+        Some(Found::Row(Some(packed))) => T::read(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string()).into()),
         Some(Found::Row(None) | Found::Rows(_)) | None => Ok(None),
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::rules::Rules;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
+use crate::hot::row::{Layout, NotARow, Row, message_pack};
 use crate::hot::{Class, Engine, Place, Trouble};
 use crate::id::CampaignId;
 
@@ -41,7 +42,7 @@ pub enum Status {
     Ended,
 }
 
-/// Row `status` of table `def`. Fields in the order of `lua/lib/schema.lua`.
+/// Row `status` of table `def`; fields in the order of `lua/lib/schema.lua`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusRow {
     /// Its status.
@@ -57,7 +58,7 @@ pub struct StatusRow {
 }
 
 /// A row of table `stock`: `put_in = left + held + sold + returned`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockRow {
     /// Units ever put in.
     pub put_in: i64,
@@ -71,14 +72,20 @@ pub struct StockRow {
     pub returned: i64,
 }
 
-impl StatusRow {
-    /// The field names, for the test that compares them with Lua.
-    pub const FIELDS: &'static [&'static str] = &["status", "version", "rooms_open", "rooms_formed", "rooms_failed"];
+impl Row for StatusRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        message_pack(packed)
+    }
 }
 
-impl StockRow {
-    /// The field names, for the test that compares them with Lua.
-    pub const FIELDS: &'static [&'static str] = &["put_in", "left", "held", "sold", "returned"];
+impl Row for StockRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        let mut row = Layout::of(packed);
+        let (put_in, left, held) = (row.number(5)?, row.number(5)?, row.number(5)?);
+        let (sold, returned) = (row.number(5)?, row.number(5)?);
+        row.end()?;
+        Ok(Self { put_in, left, held, sold, returned })
+    }
 }
 
 /// A decided op on a campaign.
@@ -92,17 +99,12 @@ pub struct Decided<T> {
     pub replayed: bool,
 }
 
-async fn send<T: serde::de::DeserializeOwned>(
-    engine: &Engine,
-    campaign: CampaignId,
-    op: &Op<'_>,
-    key: Option<&IdempotencyKey>,
-) -> Result<Decided<T>, Trouble> {
+async fn send<T: Row>(engine: &Engine, campaign: CampaignId, op: &Op<'_>, key: Option<&IdempotencyKey>) -> Result<Decided<T>, Trouble> {
     let answer = engine.submit(campaign, Class::Drain, op, key).await?;
     let decision = match answer.decision {
         Ok(_word) => {
             let packed = answer.payload.first().ok_or_else(|| Trouble::Defect("an answer without its row".into()))?;
-            Ok(rmp_serde::from_slice(packed).map_err(|error| Trouble::Defect(error.to_string()))?)
+            Ok(T::read(packed).map_err(|error| Trouble::Defect(error.to_string()))?)
         }
         Err(code) => Err(code),
     };

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::ops::{Status, StatusRow, StockRow};
+use crate::hot::Row;
 use crate::id::CampaignId;
 use crate::projector::{Batch, Projection, Statements};
 use crate::store::{BulkRows, StoreError, bulk_row};
@@ -61,7 +62,7 @@ impl Projection for CampaignProjection {
 /// The campaign's status, if it changed: table `def` has other rows as well.
 fn standing(batch: &Batch<'_>) -> Result<Vec<Standing>, StoreError> {
     let Some(row) = batch.rows.iter().find(|row| row.table == "def" && row.field == "status") else { return Ok(Vec::new()) };
-    let status: StatusRow = rmp_serde::from_slice(row.packed).map_err(|error| crate::projector::unreadable(&error))?;
+    let status = StatusRow::read(row.packed).map_err(|error| crate::projector::unreadable(&error))?;
     let state = match status.status {
         Status::Live => "live",
         Status::Paused => "paused",

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use super::{BEHIND, Change};
 use crate::hot::Place;
-use crate::hot::entry::Glance;
+use crate::hot::entry::{ChangeRef, Glance};
 use crate::id::CampaignId;
 
 /// A row: table and field.
@@ -123,7 +123,7 @@ impl<M> Hub<M> {
             return false;
         }
         at.seq = entry.last;
-        for (table, field, row) in &entry.changes {
+        for ChangeRef(table, field, row) in &entry.changes {
             if let Some(topic) = watched.topics.get(table).and_then(|fields| fields.get(*field)) {
                 topic.publish(*at, row);
             }

@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::campaign::live;
 use crate::clock::UnixMs;
 use crate::code::Code;
-use crate::hot::Read;
 use crate::hot::engine::Found;
+use crate::hot::{Read, Row};
 use crate::http::answer;
 use crate::http::body::KeyedJson;
 use crate::http::caller::MaybeSession;
@@ -199,7 +199,7 @@ pub async fn joinable_now(app: &App, campaign: CampaignId, most: usize) -> Resul
 fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Vec<(RoomId, RoomRow)>, Problem> {
     let mut rooms = Vec::new();
     for (field, packed) in found.into_iter().flat_map(|found| if let Found::Rows(rows) = found { rows } else { Vec::new() }) {
-        let room: RoomRow = rmp_serde::from_slice(&packed).map_err(|error| Problem::defect(&error))?;
+        let room = RoomRow::read(&packed).map_err(|error| Problem::defect(&error))?;
         let id = RoomId::from_hot(campaign, &field).map_err(|error| Problem::defect(&error))?;
         // Its timer may be a moment away.
         if room.expires_at > now {

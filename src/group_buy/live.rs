@@ -14,6 +14,7 @@ use super::view::RoomView;
 use crate::app::App;
 use crate::campaign::live::ensure;
 use crate::code::Code;
+use crate::hot::Row;
 use crate::http::answer;
 use crate::http::caller::MaybeSession;
 use crate::http::extract::{Id, Query};
@@ -106,7 +107,7 @@ async fn follow(app: &App, id: RoomId) -> Result<States, Problem> {
 
 fn room_of(row: &[u8]) -> Option<RoomRow> {
     // Empty when a recovery found the room gone.
-    rmp_serde::from_slice(row).ok()
+    RoomRow::read(row).ok()
 }
 
 fn tagged(room: RoomView) -> (String, RoomView) {

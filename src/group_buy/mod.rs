@@ -15,6 +15,7 @@
 use std::sync::LazyLock;
 
 use crate::hot::Program;
+use crate::hot::program::lua;
 
 pub mod desk;
 pub mod http;
@@ -31,16 +32,17 @@ pub const TABLES: &[&str] = &["meta", "log", "def", "stock", "rooms", "orders", 
 pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     Program::new(
         TABLES,
-        concat!(
-            include_str!("../../lua/lib/stock.lua"),
-            include_str!("../../lua/lib/limits.lua"),
-            include_str!("../../lua/campaign/rules.lua"),
-            include_str!("../../lua/campaign/ops.lua"),
-            include_str!("../../lua/order/orders.lua"),
-            include_str!("../../lua/order/ops.lua"),
-            include_str!("../../lua/group_buy/rooms.lua"),
-            include_str!("../../lua/group_buy/open_room.lua"),
-            include_str!("../../lua/group_buy/join_room.lua"),
+        lua!(
+            "lib/stock.lua",
+            "lib/limits.lua",
+            "campaign/rules.lua",
+            "campaign/ops.lua",
+            "order/orders.lua",
+            "order/ops.lua",
+            "group_buy/members.lua",
+            "group_buy/rooms.lua",
+            "group_buy/open_room.lua",
+            "group_buy/join_room.lua",
         ),
     )
 });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::row::RoomRow;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Trouble};
+use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Row, Trouble};
 use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
 
@@ -138,8 +138,8 @@ fn read(campaign: CampaignId, user: &str, answer: Answer) -> Result<Decided, Tro
 }
 
 fn seat_of(campaign: CampaignId, user: &str, word: &str, payload: &[Vec<u8>]) -> Option<Seat> {
-    let room: RoomRow = rmp_serde::from_slice(payload.first()?).ok()?;
-    let order: OrderRow = rmp_serde::from_slice(payload.get(1)?).ok()?;
+    let room = RoomRow::read(payload.first()?).ok()?;
+    let order = OrderRow::read(payload.get(1)?).ok()?;
     Some(Seat {
         fresh: word != "already_in_room",
         room_id: RoomId::from_hot(campaign, &order.room).ok()?,

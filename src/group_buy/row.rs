@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hot::row::{Layout, NotARow, Row, numbered};
+
 /// Where a room stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -14,12 +16,17 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// As `lua/lib/schema.lua` numbers them, from 1.
+    pub const NUMBERED: [Self; 3] = [Self::Open, Self::Formed, Self::Failed];
+}
+
 /// A seat: user, order, 1 when paid. Ids in their hot form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRow(pub String, pub String, pub i64);
 
-/// A row of table `rooms`. Fields in the order of `lua/lib/schema.lua`; ids in their hot form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A row of table `rooms`; ids in their hot form.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomRow {
     /// Where it stands.
     pub state: State,
@@ -39,15 +46,29 @@ pub struct RoomRow {
     pub closed_at: i64,
     /// The definition's version it was opened under.
     pub version: i64,
-    /// Seats taken, in the order of joining.
+    /// Seats taken: the leader's, then the others in the order of joining.
     pub members: Vec<MemberRow>,
 }
 
-impl RoomRow {
-    /// The field names, for the test that compares them with Lua.
-    pub const FIELDS: &'static [&'static str] =
-        &["state", "sku", "size", "price", "leader", "expires_at", "opened_at", "closed_at", "version", "members"];
+impl Row for RoomRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        let mut row = Layout::of(packed);
+        let state = numbered(&State::NUMBERED, row.number(1)?)?;
+        let (size, taken, paid) = (row.number(1)?, row.number(1)?, row.number(1)?);
+        let (price, opened_at, expires_at, closed_at) = (row.number(5)?, row.number(6)?, row.number(6)?, row.number(6)?);
+        let (version, sku) = (row.number(3)?, row.text()?);
+        let mut members = Vec::new();
+        while row.end().is_err() {
+            let paid = row.number(1)?;
+            members.push(MemberRow(row.text()?, row.text()?, paid));
+        }
+        let leader = members.first().map(|seat| seat.1.clone()).unwrap_or_default();
+        let room = Self { state, sku, size, price, leader, expires_at, opened_at, closed_at, version, members };
+        if (room.taken(), room.paid()) == (taken, paid) { Ok(room) } else { Err(NotARow) }
+    }
+}
 
+impl RoomRow {
     /// Seats taken.
     #[must_use]
     pub fn taken(&self) -> i64 {

@@ -1,13 +1,13 @@
 //! A log entry: what one batch decided, with every row it changed, chained to the entry before.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_bytes::{ByteBuf, Bytes};
 
 use crate::crypto::sha1_hex;
 
 /// One changed field: table, field, new packed value (empty = deleted).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change(pub String, pub String, pub ByteBuf);
 
 /// One event: its op's sequence, its name, its fields.
@@ -42,7 +42,36 @@ pub struct Body {
     /// What happened, in order.
     pub events: Vec<Event>,
     /// Every changed row: folding these over an empty state gives the hot state.
+    #[serde(deserialize_with = "changes")]
     pub changes: Vec<Change>,
+}
+
+/// Changes as Lua lists them: table by table, set fields with their values one after the other, then deleted fields.
+fn changes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Change>, D::Error> {
+    let tables = <Vec<(String, Vec<ByteBuf>, Vec<String>)>>::deserialize(from)?;
+    let mut changes = Vec::new();
+    for (table, set, deleted) in tables {
+        let mut set = set.into_iter();
+        while let (Some(field), Some(value)) = (set.next(), set.next()) {
+            changes.push(Change(table.clone(), String::from_utf8(field.into_vec()).map_err(D::Error::custom)?, value));
+        }
+        changes.extend(deleted.into_iter().map(|field| Change(table.clone(), field, ByteBuf::new())));
+    }
+    Ok(changes)
+}
+
+/// The same, borrowed.
+fn borrowed<'a, 'de: 'a, D: Deserializer<'de>>(from: D) -> Result<Vec<ChangeRef<'a>>, D::Error> {
+    let tables = <Vec<(&'de str, Vec<&'de Bytes>, Vec<&'de str>)>>::deserialize(from)?;
+    let mut changes = Vec::new();
+    for (table, set, deleted) in tables {
+        let mut set = set.into_iter();
+        while let (Some(field), Some(value)) = (set.next(), set.next()) {
+            changes.push(ChangeRef(table, str::from_utf8(field).map_err(D::Error::custom)?, value));
+        }
+        changes.extend(deleted.into_iter().map(|field| ChangeRef(table, field, Bytes::new(&[]))));
+    }
+    Ok(changes)
 }
 
 /// What a body says of places and rows, borrowed from it; events are passed over.
@@ -58,9 +87,9 @@ pub struct Glance<'a> {
     pub last: i64,
     _at: i64,
     _events: IgnoredAny,
-    /// Every changed row, each once: table, field, new packed value (empty = deleted).
-    #[serde(borrow)]
-    pub changes: Vec<(&'a str, &'a str, &'a Bytes)>,
+    /// Every changed row, each once.
+    #[serde(borrow, deserialize_with = "borrowed")]
+    pub changes: Vec<ChangeRef<'a>>,
 }
 
 impl<'a> Glance<'a> {
@@ -92,12 +121,13 @@ pub struct BodyRef<'a> {
     #[serde(borrow)]
     pub events: Vec<EventRef<'a>>,
     /// Every changed row.
+    #[serde(borrow, deserialize_with = "borrowed")]
     pub changes: Vec<ChangeRef<'a>>,
 }
 
 /// [`Change`], borrowed.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct ChangeRef<'a>(pub &'a str, pub &'a str, #[serde(borrow)] pub &'a Bytes);
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeRef<'a>(pub &'a str, pub &'a str, pub &'a Bytes);
 
 /// [`Event`], borrowed.
 #[derive(Clone, Debug, Deserialize)]

@@ -465,9 +465,11 @@ impl Decided {
         match text(parts.next()?)?.as_str() {
             "ok" => {
                 let (seq, now, next) = (int(&parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
-                let Value::Array(answers) = parts.next()? else { return None };
-                let answers = answers.into_iter().map(RawAnswer::parse).collect::<Option<_>>()?;
                 let before = int(&parts.next()?)?;
+                let mut answers = Vec::with_capacity(parts.len() / RawAnswer::PARTS);
+                while parts.len() > 0 {
+                    answers.push(RawAnswer::parse(&mut parts)?);
+                }
                 Some(Self::Answers { before, seq, now, next, answers })
             }
             "fenced" => Some(Self::Fenced(text(parts.next()?)?)),
@@ -477,12 +479,14 @@ impl Decided {
 }
 
 impl RawAnswer {
-    fn parse(value: Value) -> Option<Self> {
-        let Value::Array(parts) = value else { return None };
-        let mut parts = parts.into_iter();
+    /// Values of an answer in the reply.
+    const PARTS: usize = 6;
+
+    fn parse(parts: &mut impl Iterator<Item = Value>) -> Option<Self> {
         let (yes, word, seq, replayed) = (int(&parts.next()?)?, text(parts.next()?)?, int(&parts.next()?)?, int(&parts.next()?)?);
-        let replayed = (replayed > 0).then_some(replayed);
-        Some(Self { yes, word, seq, replayed, payload: parts.map(bytes).collect::<Option<_>>()? })
+        let rows = [bytes(parts.next()?)?, bytes(parts.next()?)?];
+        let payload = rows.into_iter().filter(|row| !row.is_empty()).collect();
+        Some(Self { yes, word, seq, replayed: (replayed > 0).then_some(replayed), payload })
     }
 
     fn read(self, epoch: i64, now: i64) -> Result<Answer, Trouble> {

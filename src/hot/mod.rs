@@ -14,8 +14,10 @@ pub mod lane;
 mod memory;
 pub mod program;
 pub mod redis;
+pub mod row;
 
 pub use engine::{Engine, Read};
 pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};
 pub use memory::{Asks, Remembered};
 pub use program::Program;
+pub use row::Row;

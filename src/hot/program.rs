@@ -39,16 +39,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program from the text of its ops (every file after `lua/lib`'s state and log) and the tables they use.
+    /// A program from the text of its ops ([`lua!`]: every file after `lua/lib`'s state and log) and the tables they use.
     #[must_use]
     pub fn new(tables: &'static [&'static str], ops: &str) -> Self {
-        let ops = format!("{LIB}{ANSWERS}{ops}{ENGINE}");
+        let ops = format!("{NAMES}{LIB}{ANSWERS}{ops}{ENGINE}");
         Self {
             tables,
             admit: Script::new("#!lua", &ops),
             drain: Script::new("#!lua flags=allow-oom", &ops),
-            read: Script::new("#!lua flags=no-writes", &format!("{LIB}{READ}")),
-            recovery: Script::new("#!lua flags=allow-oom", &format!("{LIB}{RECOVERY}")),
+            read: Script::new("#!lua flags=no-writes", &format!("{NAMES}{LIB}{READ}")),
+            recovery: Script::new("#!lua flags=allow-oom", &format!("{NAMES}{LIB}{RECOVERY}")),
         }
     }
 
@@ -74,14 +74,18 @@ pub fn key(campaign: CampaignId, table: &str) -> String {
     format!("{{{}}}:{table}", campaign.hot())
 }
 
-const LIB: &str = concat!(
-    include_str!("../../lua/lib/names.lua"),
-    include_str!("../../lua/lib/schema.lua"),
-    include_str!("../../lua/lib/state.lua"),
-    include_str!("../../lua/lib/fence.lua"),
-);
-const ANSWERS: &str =
-    concat!(include_str!("../../lua/lib/log.lua"), include_str!("../../lua/lib/timers.lua"), include_str!("../../lua/lib/answers.lua"),);
-const ENGINE: &str = include_str!("../../lua/lib/engine.lua");
-const READ: &str = include_str!("../../lua/read.lua");
-const RECOVERY: &str = include_str!("../../lua/recovery.lua");
+/// Lua files of `lua/`, by their names there, as one text. Each is a block of its own: none sees another's locals, and Lua, which looks
+/// through the open ones for every function that it makes, has few to look through. The names that files share stand before them.
+macro_rules! lua {
+    ($($file:literal),+ $(,)?) => {
+        concat!($("do\n", include_str!(concat!("../../lua/", $file)), "end\n"),+)
+    };
+}
+pub(crate) use lua;
+
+const NAMES: &str = include_str!("../../lua/lib/names.lua");
+const LIB: &str = lua!("lib/schema.lua", "lib/state.lua", "lib/fence.lua");
+const ANSWERS: &str = lua!("lib/log.lua", "lib/timers.lua", "lib/answers.lua");
+const ENGINE: &str = lua!("lib/engine.lua");
+const READ: &str = lua!("read.lua");
+const RECOVERY: &str = lua!("recovery.lua");

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::row::OrderRow;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Class, Engine, Place, Trouble};
+use crate::hot::{Answer, Class, Engine, Place, Row, Trouble};
 use crate::id::{OrderId, UserId};
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ impl Decided {
 /// The order row that an answer carries first.
 fn first_row(payload: &[Vec<u8>]) -> Result<OrderRow, Trouble> {
     let packed = payload.first().ok_or_else(|| Trouble::Defect("an answer without its order".into()))?;
-    rmp_serde::from_slice(packed).map_err(|error| Trouble::Defect(error.to_string()))
+    OrderRow::read(packed).map_err(|error| Trouble::Defect(error.to_string()))
 }
 
 async fn send(engine: &Engine, order: OrderId, op: &Op<'_>, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hot::row::{Layout, NotARow, Row, message_pack, numbered};
+
 /// Where an order stands; the diagram is in [`super`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,12 +26,18 @@ pub enum State {
     Refunded,
 }
 
+impl State {
+    /// As `lua/lib/schema.lua` numbers them, from 1.
+    pub const NUMBERED: [Self; 8] =
+        [Self::Held, Self::Closing, Self::Paid, Self::Confirmed, Self::Fulfilled, Self::Released, Self::RefundDue, Self::Refunded];
+}
+
 /// A refund of an order: fen, and 1 once the provider executed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundRow(pub i64, pub i64);
 
-/// A row of table `orders`. Fields in the order of `lua/lib/schema.lua`; ids in their hot form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A row of table `orders`; ids in their hot form.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderRow {
     /// Where it stands.
     pub state: State,
@@ -39,8 +47,6 @@ pub struct OrderRow {
     pub quantity: i64,
     /// Whose it is.
     pub user: String,
-    /// The device it was placed on.
-    pub device: String,
     /// Its room; empty for none.
     pub room: String,
     /// 1 if it opened its room.
@@ -73,28 +79,39 @@ pub struct OrderRow {
     pub refunds: Vec<RefundRow>,
 }
 
-impl OrderRow {
-    /// The field names, for the test that compares them with Lua.
-    pub const FIELDS: &'static [&'static str] = &[
-        "state",
-        "sku",
-        "quantity",
-        "user",
-        "device",
-        "room",
-        "opener",
-        "unit",
-        "amount",
-        "paid",
-        "refunded",
-        "created_at",
-        "pay_by",
-        "paid_at",
-        "asked",
-        "reason",
-        "version",
-        "settled",
-        "transactions",
-        "refunds",
-    ];
+/// What is told of an order once money or a reason is to be told, in this order.
+type Money = (String, i64, i64, i64, String, Vec<String>, Vec<RefundRow>);
+
+impl Row for OrderRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        let mut row = Layout::of(packed);
+        let state = numbered(&State::NUMBERED, row.number(1)?)?;
+        let marks = row.number(1)?;
+        let (quantity, unit) = (row.number(2)?, row.number(5)?);
+        let (created_at, hold, version) = (row.number(6)?, row.number(5)?, row.number(3)?);
+        let (sku, user, room) = (row.text()?, row.text()?, row.text()?);
+        let money: Money = if row.end().is_ok() { Money::default() } else { message_pack(row.rest())? };
+        let (reason, paid_at, paid, refunded, settled, transactions, refunds) = money;
+        Ok(Self {
+            state,
+            sku,
+            quantity,
+            user,
+            room,
+            opener: marks & 1,
+            unit,
+            amount: unit.saturating_mul(quantity),
+            paid,
+            refunded,
+            created_at,
+            pay_by: created_at.saturating_add(hold),
+            paid_at,
+            asked: marks >> 1,
+            reason,
+            version,
+            settled,
+            transactions,
+            refunds,
+        })
+    }
 }

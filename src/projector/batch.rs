@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::hot;
 use crate::hot::entry::{BodyRef, EventRef};
 use crate::id::CampaignId;
 use crate::store::{Bulk, BulkRow, BulkRows, Dialect, StoreError};
@@ -58,9 +59,9 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// `Rejected` when a row does not read, so that it is parked.
-    pub fn table<T: serde::de::DeserializeOwned>(&self, table: &str) -> impl Iterator<Item = Result<(Row<'a>, T), StoreError>> {
+    pub fn table<T: hot::Row>(&self, table: &str) -> impl Iterator<Item = Result<(Row<'a>, T), StoreError>> {
         let rows = self.rows.iter().filter(move |row| row.table == table && !row.packed.is_empty());
-        rows.map(|row| rmp_serde::from_slice(row.packed).map(|read| (*row, read)).map_err(|error| unreadable(&error)))
+        rows.map(|row| T::read(row.packed).map(|read| (*row, read)).map_err(|error| unreadable(&error)))
     }
 }
 

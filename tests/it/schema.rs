@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use liebian::campaign::ops::{StatusRow, StockRow};
 use liebian::code::Code;
-use liebian::group_buy::row::RoomRow;
-use liebian::order::row::OrderRow;
+use liebian::group_buy::row as room;
+use liebian::order::row as order;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("lua")
@@ -35,43 +34,21 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('"').skip(1).step_by(2).collect()
 }
 
-/// The fields of a table as `lua/lib/schema.lua` lists them.
-fn fields(table: &str) -> Vec<String> {
+/// The words that `lua/lib/schema.lua` numbers under a name.
+fn numbered(name: &str) -> Vec<String> {
     let schema = fs::read_to_string(folder().join("lib/schema.lua")).unwrap();
-    let list = schema.split_once(&format!("\n    {table} = {{")).unwrap_or_else(|| panic!("{table} is not in the schema")).1;
-    quoted(list.split_once('}').unwrap().0).into_iter().map(str::to_owned).collect()
+    let list = schema.split_once(&format!("\nlocal {name} = words(")).unwrap_or_else(|| panic!("{name} is not in the schema")).1;
+    quoted(list.split_once(')').unwrap().0).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
-fn rows_have_the_same_fields_in_lua_and_rust() {
-    assert_eq!(fields("def"), StatusRow::FIELDS);
-    assert_eq!(fields("stock"), StockRow::FIELDS);
-    assert_eq!(fields("rooms"), RoomRow::FIELDS);
-    assert_eq!(fields("orders"), OrderRow::FIELDS);
-}
-
-#[test]
-fn the_fields_of_a_row_are_those_that_serde_packs() {
-    // `FIELDS` is written by hand; what is packed by name says whether it is true.
-    fn names(row: &impl serde::Serialize) -> Vec<String> {
-        let value = rmp_serde::from_slice::<rmpv::Value>(&rmp_serde::to_vec_named(row).unwrap()).unwrap();
-        value.as_map().unwrap().iter().map(|(name, _)| name.as_str().unwrap().to_owned()).collect()
+fn states_have_the_same_numbers_in_lua_and_rust() {
+    // That rows are read as they are written, the model's property says.
+    fn words<T: serde::Serialize>(states: &[T]) -> Vec<String> {
+        states.iter().map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned()).collect()
     }
-    let room: RoomRow = rmp_serde::from_slice(&rmp_serde::to_vec(&("open", "s", 2, 3, "", 4, 5, 6, 7, [0; 0])).unwrap()).unwrap();
-    assert_eq!(names(&room), RoomRow::FIELDS);
-    let status: StatusRow = rmp_serde::from_slice(&rmp_serde::to_vec(&("live", 1, 2, 3, 4)).unwrap()).unwrap();
-    assert_eq!(names(&status), StatusRow::FIELDS);
-    let stock: StockRow = rmp_serde::from_slice(&rmp_serde::to_vec(&(1, 2, 3, 4, 5)).unwrap()).unwrap();
-    assert_eq!(names(&stock), StockRow::FIELDS);
-    let who = ("held", "s", 1, "u", "d", "r", 0);
-    let order = [rmp_serde::to_vec(&who).unwrap(), rmp_serde::to_vec(&[0; 8]).unwrap()];
-    let money = ("", 0, "", [""; 0], [0; 0]);
-    let mut packed = vec![0xdc, 0, 20];
-    packed.extend(&order[0][1..]);
-    packed.extend(&order[1][1..]);
-    packed.extend(&rmp_serde::to_vec(&money).unwrap()[1..]);
-    let order: OrderRow = rmp_serde::from_slice(&packed).unwrap();
-    assert_eq!(names(&order), OrderRow::FIELDS);
+    assert_eq!(numbered("ROOM_STATES"), words(&room::State::NUMBERED));
+    assert_eq!(numbered("ORDER_STATES"), words(&order::State::NUMBERED));
 }
 
 /// Words in snake case in code: what a refusal can be.

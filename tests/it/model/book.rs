@@ -9,19 +9,24 @@ use liebian::order::row::{OrderRow, RefundRow, State};
 
 use super::rows::{Cell, Row, Said};
 
+/// Ids in one timer, and those that a tick fires.
+pub(super) const TOGETHER: usize = 100;
+
 /// Everything that ops change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
     pub rules: Option<Rules>,
     pub(super) status: Option<Status>,
-    /// When the campaign's time is over, until that was noticed.
-    pub(super) end_bell: Option<i64>,
+    /// What is due together, named as in hot state → when.
+    pub(super) timers: BTreeMap<String, i64>,
+    /// What the batch has set so far: kind and time → ids.
+    planned: BTreeMap<(&'static str, i64), Vec<String>>,
     /// sku → put in, returned
     pub(super) stock: BTreeMap<String, (i64, i64)>,
     pub rooms: Vec<Room>,
     pub orders: Vec<Order>,
-    /// scope → body, answer, until
-    pub(super) keys: BTreeMap<String, (String, Said, i64)>,
+    /// scope → body, answer
+    pub(super) keys: BTreeMap<String, (String, Said)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +43,6 @@ pub struct Room {
     /// Orders, in the order of joining.
     pub seats: Vec<usize>,
     pub(super) leader: Option<usize>,
-    /// Its deadline was not noticed yet.
-    pub(super) bell: bool,
     pub(super) listed: bool,
 }
 
@@ -57,7 +60,6 @@ pub struct Order {
     pub(super) asked: bool,
     pub state: State,
     pub(super) reason: &'static str,
-    pub(super) close_by: i64,
     pub(super) paid_at: i64,
     /// transaction, fen, whether it bought the seat
     pub(super) money: Vec<(String, i64, bool)>,
@@ -81,7 +83,6 @@ impl Order {
             asked: false,
             state: State::Held,
             reason: "",
-            close_by: 0,
             paid_at: 0,
             money: Vec::new(),
             refunds: Vec::new(),
@@ -160,18 +161,25 @@ impl Book {
         put_in - returned - self.units(sku, Order::lives)
     }
 
+    /// Something is due at a time.
+    pub(super) fn plan(&mut self, kind: &'static str, id: &str, at: i64) {
+        self.planned.entry((kind, at)).or_default().push(id.to_owned());
+    }
+
+    /// The batch is over: what it has set for one moment becomes timers of at most a hundred each.
+    pub(super) fn set_timers(&mut self) {
+        for ((kind, at), ids) in std::mem::take(&mut self.planned) {
+            self.set_timer(kind, &ids, at);
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, kind: &str, ids: &[String], at: i64) {
+        self.timers.extend(ids.chunks(TOGETHER).map(|ids| (format!("{kind} {}", ids.join(" ")), at)));
+    }
+
     /// Timers that are set, the earliest first.
     pub(super) fn timers(&self) -> Vec<(i64, String)> {
-        let mut timers: Vec<_> = self.end_bell.map(|at| (at, "campaign:end".to_owned())).into_iter().collect();
-        timers.extend(self.rooms.iter().filter(|room| room.bell).map(|room| (room.expires_at, format!("room:{}", room.id))));
-        for order in &self.orders {
-            match order.state {
-                State::Held => timers.push((order.pay_by, format!("hold:{}", order.id))),
-                State::Closing => timers.push((order.close_by, format!("close:{}", order.id))),
-                _ => {}
-            }
-        }
-        timers.extend(self.keys.iter().map(|(scope, (_, _, until))| (*until, format!("key:{scope}"))));
+        let mut timers: Vec<_> = self.timers.iter().map(|(timer, at)| (*at, timer.clone())).collect();
         timers.sort();
         timers
     }
@@ -207,10 +215,11 @@ impl Book {
 
     pub(super) fn room_row(&self, at: usize) -> Row {
         let room = &self.rooms[at];
-        let member = |&seat: &usize| {
+        let member = |seat: usize| {
             let order = &self.orders[seat];
             MemberRow(order.user.clone(), order.id.clone(), i64::from(!order.waits()))
         };
+        let others = room.seats.iter().copied().filter(|seat| Some(*seat) != room.leader);
         Row::Room(RoomRow {
             state: room.state,
             sku: room.sku.clone(),
@@ -221,7 +230,7 @@ impl Book {
             opened_at: room.opened_at,
             closed_at: room.closed_at,
             version: room.version,
-            members: room.seats.iter().map(member).collect(),
+            members: room.leader.into_iter().chain(others).map(member).collect(),
         })
     }
 
@@ -233,7 +242,6 @@ impl Book {
             sku: room.sku.clone(),
             quantity: order.quantity,
             user: order.user.clone(),
-            device: order.device.clone(),
             room: room.id.clone(),
             opener: i64::from(order.opener),
             unit: room.price,
@@ -270,10 +278,13 @@ impl Book {
         }
         for device in self.orders.iter().map(|order| order.device.as_str()).collect::<BTreeSet<_>>() {
             let met = self.met_on(device);
-            cells.insert(("devices", device.to_owned()), Cell::Device(count(met.len()), met[0].to_owned()));
-            cells.extend(met[1..].iter().map(|user| (("devices", format!("{device}/{user}")), Cell::Met)));
+            cells.insert(("devices", device.to_owned()), Cell::Text(met[0].to_owned()));
+            if met.len() > 1 {
+                cells.insert(("devices", format!("{device}/")), Cell::Text(met.len().to_string()));
+            }
+            cells.extend(met[1..].iter().map(|user| (("devices", format!("{device}/{user}")), Cell::Text("1".to_owned()))));
         }
-        cells.extend(self.keys.iter().map(|(scope, (body, said, _))| (("keys", scope.clone()), Cell::Key(body.clone(), said.clone()))));
+        cells.extend(self.keys.iter().map(|(scope, (body, said))| (("keys", scope.clone()), Cell::Key(body.clone(), said.clone()))));
         cells.extend(self.timers().into_iter().map(|(at, name)| (("timers", name), Cell::Score(at))));
         cells.extend(self.listed().into_iter().map(|(score, id)| (("joinable", id), Cell::Score(score))));
         cells

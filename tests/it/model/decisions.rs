@@ -33,7 +33,7 @@ impl Book {
                 self.status = Some(Status::Live);
                 self.stock = stock.iter().map(|(sku, units)| (sku.clone(), (*units, 0))).collect();
             }
-            self.end_bell = Some(rules.ends_at);
+            self.plan("campaign", &rules.version.to_string(), rules.ends_at);
             self.rules = Some(rules.clone());
         }
         Ok(("published", vec![self.status_row()]))
@@ -74,6 +74,7 @@ impl Book {
         let rules = self.rules.as_ref().unwrap();
         let (pay_by, version) = (now + rules.payment_ttl, rules.version);
         let at = self.orders.len();
+        self.plan("hold", &order.id, pay_by);
         self.orders.push(Order { room, opener, created_at: now, pay_by, version, ..order });
         self.rooms[room].seats.push(at);
         self.list(room, now);
@@ -129,7 +130,7 @@ impl Book {
         } else {
             return self.list(at, now);
         };
-        (room.state, room.closed_at, room.bell) = (outcome, now, false);
+        (room.state, room.closed_at) = (outcome, now);
         for &seat in &room.seats {
             let order = &mut self.orders[seat];
             if outcome == RoomState::Formed {
@@ -158,7 +159,9 @@ impl Book {
     pub(super) fn give_up(&mut self, at: usize, reason: &'static str, now: i64) {
         let order = &mut self.orders[at];
         if order.asked {
-            (order.state, order.reason, order.close_by) = (State::Closing, reason, now + CLOSING_PATIENCE);
+            (order.state, order.reason) = (State::Closing, reason);
+            let id = order.id.clone();
+            self.plan("close", &id, now + CLOSING_PATIENCE);
         } else {
             self.leave(at, reason, now);
         }
@@ -249,19 +252,30 @@ impl Book {
         Ok(("refunded", vec![self.order_row(at)]))
     }
 
-    pub(super) fn ring(&mut self, timer: &str, now: i64) {
-        let (kind, id) = timer.split_once(':').unwrap();
+    /// A timer fires. Nobody has taken it away when it no longer mattered.
+    pub(super) fn ring(&mut self, kind: &str, id: &str, now: i64) {
+        let order = |book: &Self, state| book.order(id).filter(|&at| book.orders[at].state == state);
         match kind {
-            "campaign" => (self.end_bell, self.status) = (None, Some(Status::Ended)),
+            "campaign" if self.rules.as_ref().is_some_and(|rules| now >= rules.ends_at) => self.status = Some(Status::Ended),
+            "campaign" => {}
             "room" => {
                 let at = self.rooms.iter().position(|room| room.id == id).unwrap();
-                self.rooms[at].bell = false;
-                self.settle(at, now);
+                if self.rooms[at].state == RoomState::Open {
+                    self.settle(at, now);
+                }
             }
-            "hold" => self.give_up(self.order(id).unwrap(), "hold_expired", now),
-            "close" => self.leave(self.order(id).unwrap(), "close_unanswered", now),
+            "hold" => {
+                if let Some(at) = order(self, State::Held) {
+                    self.give_up(at, "hold_expired", now);
+                }
+            }
+            "close" => {
+                if let Some(at) = order(self, State::Closing) {
+                    self.leave(at, "close_unanswered", now);
+                }
+            }
             "key" => drop(self.keys.remove(id)),
-            _ => panic!("a timer nobody knows: {timer}"),
+            _ => panic!("a timer nobody knows: {kind}"),
         }
     }
 }

@@ -4,13 +4,12 @@ use liebian::campaign::ops::Status;
 use liebian::group_buy::ops::Alternative;
 use liebian::group_buy::row::State as RoomState;
 
-use super::book::{Book, Order, Room, count};
+use super::book::{Book, Order, Room, TOGETHER, count};
 use super::decisions::{Answer, no};
 use super::ops::{Op, Sent};
 use super::rows::{Row, Said};
 
 const KEY_LIFE: i64 = 86_400_000;
-const TIMERS_A_TICK: usize = 100;
 const CANDIDATES: usize = 50;
 
 /// A campaign and its clock.
@@ -30,7 +29,9 @@ impl Reference {
         self.now = self.now.max(at);
         self.timers_before = self.book.timers();
         self.listed_before = self.book.listed();
-        ops.iter().map(|sent| self.one(sent)).collect()
+        let said = ops.iter().map(|sent| self.one(sent)).collect();
+        self.book.set_timers();
+        said
     }
 
     /// When the next timer is due; -1 for none.
@@ -41,7 +42,7 @@ impl Reference {
     fn one(&mut self, sent: &Sent) -> Said {
         let fresh = |yes, word: &str, seq, rows| Said { yes, word: word.to_owned(), seq, replayed: false, rows };
         if let Some(key) = &sent.key
-            && let Some((body, said, _)) = self.book.keys.get(key)
+            && let Some((body, said)) = self.book.keys.get(key)
         {
             if Some(body) != sent.body.as_ref() {
                 return fresh(0, "idempotency_key_reused", self.seq, Vec::new());
@@ -64,7 +65,8 @@ impl Reference {
             Err((word, rows)) => fresh(0, word, self.seq, rows),
         };
         if let (Some(key), Some(body)) = (&sent.key, &sent.body) {
-            self.book.keys.insert(key.clone(), (body.clone(), said.clone(), self.now + KEY_LIFE));
+            self.book.keys.insert(key.clone(), (body.clone(), said.clone()));
+            self.book.plan("key", key, self.now + KEY_LIFE);
         }
         said
     }
@@ -119,9 +121,9 @@ impl Reference {
             state: RoomState::Open,
             seats: Vec::new(),
             leader: Some(book.orders.len()),
-            bell: true,
             listed: false,
         });
+        book.plan("room", id, rules.ends_at.min(now + rules.room_ttl));
         Ok(("opened", book.seat(order, true, book.rooms.len() - 1, now)))
     }
 
@@ -166,11 +168,20 @@ impl Reference {
     }
 
     fn tick(&mut self) {
-        let due: Vec<_> = self.timers_before.iter().filter(|(at, _)| *at <= self.now).take(TIMERS_A_TICK).cloned().collect();
-        for (_, timer) in due {
-            if self.book.timers().iter().any(|(at, name)| *name == timer && *at <= self.now) {
-                self.book.ring(&timer, self.now);
+        let due: Vec<_> = self.timers_before.iter().filter(|(at, _)| *at <= self.now).cloned().collect();
+        let mut left = TOGETHER;
+        for (at, timer) in due {
+            // A tick of the same batch may have fired it.
+            if left == 0 || self.book.timers.remove(&timer).is_none() {
+                continue;
             }
+            let mut words = timer.split(' ').map(str::to_owned);
+            let kind = words.next().unwrap();
+            let ids: Vec<_> = words.collect();
+            let (now, later) = ids.split_at(left.min(ids.len()));
+            self.book.set_timer(&kind, later, at);
+            now.iter().for_each(|id| self.book.ring(&kind, id, self.now));
+            left -= now.len();
         }
     }
 }

@@ -5,6 +5,7 @@ use liebian::campaign::rules::Rules;
 use liebian::group_buy::ops::Alternative;
 use liebian::group_buy::row::RoomRow;
 use liebian::hot::RawAnswer;
+use liebian::hot::row::Layout;
 use liebian::order::row::OrderRow;
 use rmpv::Value;
 use serde::de::DeserializeOwned;
@@ -16,10 +17,8 @@ pub enum Cell {
     Row(Row),
     /// orders, opened, joined, unpaid
     User([i64; 4]),
-    /// how many users, the first of them
-    Device(i64, String),
-    /// a user met on a device after the first
-    Met,
+    /// of a device
+    Text(String),
     Key(String, Said),
     Score(i64),
 }
@@ -48,24 +47,30 @@ fn read<T: DeserializeOwned>(packed: &[u8]) -> T {
     rmp_serde::from_slice(packed).unwrap_or_else(|error| panic!("a row that does not read: {error}"))
 }
 
+fn row<T: liebian::hot::Row>(packed: &[u8]) -> T {
+    T::read(packed).unwrap_or_else(|error| panic!("{error}: {packed:?}"))
+}
+
+/// Four counters, of one byte each while they fit.
+fn counters(packed: &[u8]) -> [i64; 4] {
+    let mut layout = Layout::of(packed);
+    let width = if packed.len() == 4 { 1 } else { 4 };
+    let counters = [(); 4].map(|()| layout.number(width).unwrap());
+    layout.end().unwrap();
+    counters
+}
+
 impl Cell {
     /// Reads a field of a hash.
     pub fn read(table: &str, field: &str, packed: &[u8]) -> Self {
         match (table, field) {
             ("def", "rules") => Self::Rules(read(packed)),
-            ("def", _) => Self::Row(Row::Status(read(packed))),
-            ("stock", _) => Self::Row(Row::Stock(read(packed))),
-            ("rooms", _) => Self::Row(Row::Room(read(packed))),
-            ("orders", _) => Self::Row(Row::Order(read(packed))),
-            ("users", _) => Self::User(read(packed)),
-            ("devices", field) if field.contains('/') => {
-                assert_eq!(packed, b"1");
-                Self::Met
-            }
-            ("devices", _) => {
-                let (users, first) = read(packed);
-                Self::Device(users, first)
-            }
+            ("def", _) => Self::Row(Row::Status(row(packed))),
+            ("stock", _) => Self::Row(Row::Stock(row(packed))),
+            ("rooms", _) => Self::Row(Row::Room(row(packed))),
+            ("orders", _) => Self::Row(Row::Order(row(packed))),
+            ("users", _) => Self::User(counters(packed)),
+            ("devices", _) => Self::Text(String::from_utf8(packed.to_vec()).unwrap()),
             ("keys", _) => {
                 let (body, answer): (String, serde_bytes::ByteBuf) = read(packed);
                 Self::Key(body, Said::unpack(&answer))
@@ -79,32 +84,32 @@ impl Said {
     /// Reads an answer as the script gives it. The text of an error is not compared.
     pub fn read(raw: &RawAnswer) -> Self {
         let word = if raw.yes < 0 { String::new() } else { raw.word.clone() };
-        let rows = raw.payload.iter().enumerate().map(|(place, packed)| row(raw.yes, &raw.word, place, packed)).collect();
+        let rows = raw.payload.iter().enumerate().map(|(place, packed)| said_row(raw.yes, &raw.word, place, packed)).collect();
         Self { yes: raw.yes, word, seq: raw.seq, replayed: raw.replayed.is_some(), rows }
     }
 
-    /// Reads an answer as an Idempotency-Key remembers it.
-    fn unpack(packed: &[u8]) -> Self {
-        let parts: Vec<Value> = read(packed);
-        let number = |place: usize| parts[place].as_i64().unwrap();
-        let bytes = |value: &Value| match value {
-            Value::String(text) => text.as_bytes().to_vec(),
-            Value::Binary(bytes) => bytes.clone(), // a string of Lua that is no UTF-8
+    /// Reads an answer as an Idempotency-Key remembers it: its six values one after the other.
+    fn unpack(mut packed: &[u8]) -> Self {
+        let mut value = || rmpv::decode::read_value(&mut packed).unwrap();
+        let bytes = |value: Value| match value {
+            Value::String(text) => text.into_bytes(),
             other => panic!("no string: {other}"),
         };
-        let word = String::from_utf8(bytes(&parts[1])).unwrap();
-        let payload = parts[4..].iter().map(bytes).collect();
-        Self::read(&RawAnswer { yes: number(0), word, seq: number(2), replayed: None, payload })
+        let (yes, word, seq, epoch) = (value().as_i64().unwrap(), bytes(value()), value().as_i64().unwrap(), value().as_i64());
+        assert_eq!(epoch, Some(super::EPOCH));
+        let rows = [bytes(value()), bytes(value())];
+        let payload = rows.into_iter().filter(|row| !row.is_empty()).collect();
+        Self::read(&RawAnswer { yes, word: String::from_utf8(word).unwrap(), seq, replayed: None, payload })
     }
 }
 
-fn row(yes: i64, word: &str, place: usize, packed: &[u8]) -> Row {
+fn said_row(yes: i64, word: &str, place: usize, packed: &[u8]) -> Row {
     match (yes, word, place) {
-        (1, "published" | "status", 0) => Row::Status(read(packed)),
-        (1, "stock", 0) => Row::Stock(read(packed)),
-        (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(read(packed)),
+        (1, "published" | "status", 0) => Row::Status(row(packed)),
+        (1, "stock", 0) => Row::Stock(row(packed)),
+        (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
         (1, "opened" | "joined" | "already_in_room", 1) | (1, "payment_asked" | "cancelled" | "closed" | "paid" | "refunded", 0) => {
-            Row::Order(read(packed))
+            Row::Order(row(packed))
         }
         (0, "room_closed" | "room_expired" | "room_full", 0) => Row::Other(read(packed)),
         _ => panic!("{word} carries no row {place}"),
