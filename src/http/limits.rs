@@ -150,7 +150,7 @@ fn subnet(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Middleware: refuses with 429 whoever asks too often. Health and metrics are not counted.
+/// Middleware: refuses with 429 whoever asks too often, and lets in whoever may call. Health and metrics are not counted.
 ///
 /// # Errors
 /// Those of the handler.
@@ -162,7 +162,10 @@ pub async fn limit(request: ServiceRequest, next: Next<impl MessageBody + 'stati
         Err(problem) => Err(problem),
     };
     match verdict {
-        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(()) => {
+            caller::identify(request.request()).await;
+            Ok(next.call(request).await?.map_into_boxed_body())
+        }
         Err(problem) => Ok(request.error_response(problem).map_into_boxed_body()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod campaigns;
 mod cash_desk;
+mod contract;
 mod documents;
 mod edges;
 mod holds;
@@ -12,5 +13,7 @@ mod races;
 mod repeats;
 mod rooms;
 mod running;
+mod schemathesis;
 mod shares;
+mod strangers;
 mod words;
