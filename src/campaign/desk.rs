@@ -35,7 +35,7 @@ pub struct AddStock {
     #[schema(example = "cherry-1kg")]
     sku: String,
     /// Units.
-    #[schema(example = 200)]
+    #[schema(minimum = -1_000_000_000, maximum = 1_000_000_000, example = 200)]
     add: i64,
 }
 
@@ -58,6 +58,7 @@ pub struct StockView {
 
 /// The numbers of a campaign.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CampaignReport)]
 pub struct Report {
     /// The campaign.
     campaign_id: CampaignId,
@@ -83,8 +84,9 @@ pub struct Report {
 const MOST_UNITS: i64 = 1_000_000_000;
 
 /// Put a draft in force. What is published already answers the same.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-    responses((status = 200, body = Record), (status = 422, description = "publish_blocked with the findings")))]
+#[utoipa::path(tag = "operator: running", operation_id = "publish_campaign", params(("id" = CampaignId, Path)), request_body = Nothing,
+    security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState, Code::PublishBlocked]))))]
 #[post("/operator/v1/campaigns/{id}/publish", wrap = "from_fn(idempotency::once)")]
 pub async fn publish(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
@@ -144,8 +146,9 @@ pub async fn put_in_force(app: &App, record: &Record) -> Result<Decided, Problem
 macro_rules! step {
     ($name:ident, $path:literal, $step:expr, $about:literal) => {
         #[doc = $about]
-        #[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-                                            responses((status = 200, body = Record), (status = 409, description = "campaign_state")))]
+        #[utoipa::path(tag = "operator: running", operation_id = concat!(stringify!($name), "_campaign"), params(("id" = CampaignId, Path)),
+                    request_body = Nothing, security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
+                    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState]))))]
         #[post($path, wrap = "from_fn(idempotency::once)")]
         pub async fn $name(
             app: Data<App>,
@@ -183,8 +186,9 @@ async fn running(app: &App, campaign: CampaignId) -> Result<Record, Problem> {
 }
 
 /// Add units of an item, or take back unreserved ones.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = AddStock, security(("operator_key" = [])),
-    responses((status = 200, body = StockView), (status = 409, description = "sold_out: fewer are left than asked back")))]
+#[utoipa::path(tag = "operator: running", operation_id = "add_stock", params(("id" = CampaignId, Path)), request_body = AddStock,
+    security(("operator" = ["editor"])), responses((status = 200, description = "The item's units", body = StockView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState, Code::SoldOut]))))]
 #[post("/operator/v1/campaigns/{id}/stock")]
 pub async fn add_stock(
     app: Data<App>,
@@ -211,7 +215,8 @@ fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
 }
 
 /// The numbers of a campaign.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])), responses((status = 200, body = Report)))]
+#[utoipa::path(tag = "operator: running", operation_id = "get_report", params(("id" = CampaignId, Path)), security(("operator" = ["viewer"])),
+    responses((status = 200, description = "The figures", body = Report)))]
 #[get("/operator/v1/campaigns/{id}/report")]
 pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
@@ -245,8 +250,9 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
 }
 
 /// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Nothing, security(("operator_key" = [])),
-    responses((status = 200, body = crate::audit::Report)))]
+#[utoipa::path(tag = "operator: running", operation_id = "audit_campaign", params(("id" = CampaignId, Path)), request_body = Nothing,
+    security(("operator" = ["viewer"])), responses((status = 200, description = "Each promise, and whether it holds", body = crate::audit::Report)),
+    extensions(("x-refusals" = json!([Code::CampaignState]))))]
 #[post("/operator/v1/campaigns/{id}/audit", wrap = "from_fn(idempotency::once)")]
 pub async fn run_audit(
     app: Data<App>,

@@ -1,6 +1,7 @@
 //! The operator's routes for definitions: write, read, change, clone, check. What runs is in [`super::desk`].
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, patch, post};
@@ -8,9 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::{CheckReport, check};
+use super::demo;
 use super::desk::put_in_force;
 use super::live::existing;
-use super::model::Definition;
+use super::model::{Definition, DefinitionPatch};
 use super::patch::{self, PatchError};
 use super::read::Fault;
 use super::records::{self, Record, RecordState};
@@ -35,18 +37,23 @@ const ATTEMPTS: usize = 5;
 type Body = Json<Value, LARGEST_DEFINITION>;
 
 /// Write down a new campaign, as a draft.
-#[utoipa::path(tag = "operator", request_body = Definition, security(("operator_key" = [])),
-    responses((status = 201, body = Record), (status = 422, description = "every field that is not valid")))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "create_campaign", security(("operator" = ["editor"])),
+    request_body(content = Definition, example = json!(demo::example())),
+    responses((status = 201, description = "The draft", body = Record, headers(("Location")))))]
 #[post("/operator/v1/campaigns", wrap = "from_fn(idempotency::once)")]
 pub async fn create(app: Data<App>, operator: Operator<Editor>, body: Body) -> Result<HttpResponse, Problem> {
     let definition = Definition::read(&body.0).map_err(invalid)?;
     let record = keep_draft(&app, &operator, definition, "campaign.create").await?;
-    Ok(HttpResponse::Created().json(record))
+    Ok(made(&record))
+}
+
+fn made(record: &Record) -> HttpResponse {
+    HttpResponse::Created().insert_header((LOCATION, format!("/operator/v1/campaigns/{}", record.id))).json(record)
 }
 
 /// All campaigns, newest first.
-#[utoipa::path(tag = "operator", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
-    security(("operator_key" = [])), responses((status = 200, body = List<Record>)))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "list_all_campaigns", params(Page), security(("operator" = ["viewer"])),
+    responses((status = 200, description = "A page", body = List<Record>)))]
 #[get("/operator/v1/campaigns")]
 pub async fn list(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Result<HttpResponse, Problem> {
     let (rows, now) = (records::list(&app.store, page.before(), page.fetch()).await?, app.clock.now());
@@ -55,27 +62,27 @@ pub async fn list(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Re
 }
 
 /// One campaign with its definition.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
-    responses((status = 200, body = Record), (status = 404, description = "no such campaign")))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "get_definition", params(("id" = CampaignId, Path)),
+    security(("operator" = ["viewer"])), responses((status = 200, description = "The campaign", body = Record)))]
 #[get("/operator/v1/campaigns/{id}")]
 pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(existing(&app, id.0).await?))
 }
 
 /// Make a draft of the same definition. Its times are taken over: set new ones before publishing.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
-    responses((status = 201, body = Record), (status = 404, description = "no such campaign")))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "clone_campaign", params(("id" = CampaignId, Path)), request_body = Nothing,
+    security(("operator" = ["editor"])), responses((status = 201, description = "The new draft", body = Record, headers(("Location")))))]
 #[post("/operator/v1/campaigns/{id}/clone", wrap = "from_fn(idempotency::once)")]
 pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let original = existing(&app, id.0).await?;
     let record = keep_draft(&app, &operator, original.definition, "campaign.clone").await?;
-    Ok(HttpResponse::Created().json(record))
+    Ok(made(&record))
 }
 
 /// What blocks publishing, what one should know, and the worst case in fen.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), security(("operator_key" = [])),
-    responses((status = 200, body = CheckReport), (status = 404, description = "no such campaign")))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "check_campaign", params(("id" = CampaignId, Path)), request_body = Nothing,
+    security(("operator" = ["viewer"])), responses((status = 200, description = "The findings and the forecast", body = CheckReport)))]
 #[post("/operator/v1/campaigns/{id}/check", wrap = "from_fn(idempotency::once)")]
 pub async fn check_campaign(
     app: Data<App>,
@@ -89,9 +96,9 @@ pub async fn check_campaign(
 }
 
 /// Change a campaign by a merge patch (RFC 7396). Once published: texts, a later end, listing of rooms and metadata only.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path)), request_body = Object, security(("operator_key" = [])),
-    responses((status = 200, body = Record), (status = 409, description = "field_not_editable, campaign_state"),
-        (status = 422, description = "invalid_request, publish_blocked")))]
+#[utoipa::path(tag = "operator: campaigns", operation_id = "change_campaign", params(("id" = CampaignId, Path)), request_body = DefinitionPatch,
+    security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::FieldNotEditable, Code::CampaignState, Code::PublishBlocked]))))]
 #[patch("/operator/v1/campaigns/{id}")]
 pub async fn edit(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Body) -> Result<HttpResponse, Problem> {
     for _attempt in 0..ATTEMPTS {

@@ -6,14 +6,18 @@
 mod bargain;
 mod group_buy;
 mod referral;
+mod schema;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 pub use self::bargain::{Bargain, BargainItem, BargainLimits, BuyAt, Curve, Cuts, ReserveStock};
 pub use self::group_buy::{GroupBuy, GroupBuyItem, GroupBuyLimits, Reserve, Tier};
 pub use self::referral::{Bond, Level, OrdersFrom, Referral, ReferralItem, SkuOverride, Touch, Withdrawal};
-use super::read::{Fault, Reader, Record, line, maybe, records, text, time, word, words};
+pub use self::schema::{DefinitionPatch, WholeDefinition};
+use super::read::{Fault, Reader, Record, line, maybe, own, records, text, time, word, words};
 use crate::clock::UnixMs;
 use crate::money::Fen;
 
@@ -59,24 +63,21 @@ records! {
         surface: Surface => word(),
         /// From when it runs; in the past means from publishing on.
         #[serde(with = "crate::clock::rfc3339")]
-        #[schema(value_type = String, format = DateTime, example = "2026-11-22T00:00:00Z")]
         starts_at: UnixMs => time(),
         /// Until when it runs; after `starts_at`.
         #[serde(with = "crate::clock::rfc3339")]
-        #[schema(value_type = String, format = DateTime, example = "2026-12-01T00:00:00Z")]
         ends_at: UnixMs => time(),
         /// The full rules as shoppers read them, 1 to 20,000 characters.
         rules_text: String => text(MAX_RULES_TEXT),
         /// The title of a shared link; absent: the title.
         share_title: Option<String> = None => maybe(line(MAX_TITLE)),
         /// The operator's own notes, never shown to shoppers; at most 16 KiB.
-        #[schema(value_type = Object)]
-        metadata: Map<String, Value> = Map::new() => metadata,
+        metadata: Map<String, Value> = Map::new() => own(metadata, any_object),
     }
 }
 
 /// What one kind adds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Rules {
     /// Rooms.
@@ -88,7 +89,7 @@ pub enum Rules {
 }
 
 /// A whole definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
     /// The kind's own fields, in JSON beside the others.
     #[serde(flatten)]
@@ -125,7 +126,7 @@ impl Definition {
     pub fn read(value: &Value) -> Result<Self, Vec<Fault>> {
         Reader::read(value, |reader, value| {
             let object = reader.object(value)?;
-            match reader.required(object, "kind", word()) {
+            match reader.required(object, "kind", &word()) {
                 Some(Kind::GroupBuy) => Self::read_kind(reader, object, Rules::GroupBuy),
                 Some(Kind::Bargain) => Self::read_kind(reader, object, Rules::Bargain),
                 Some(Kind::Referral) => Self::read_kind(reader, object, Rules::Referral),
@@ -185,6 +186,10 @@ fn start_before_end(head: &Head, reader: &mut Reader) {
     if head.starts_at >= head.ends_at {
         reader.fault_at("ends_at", "must be after starts_at");
     }
+}
+
+fn any_object() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Object).into()
 }
 
 fn metadata(reader: &mut Reader, value: &Value) -> Option<Map<String, Value>> {

@@ -6,7 +6,7 @@ use super::model::Definition;
 use super::read::Fault;
 
 /// What may change once shoppers can see it: text, more time, and what no promise hangs on.
-const EDITABLE: &[&str] = &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms"];
+pub(super) const EDITABLE: &[&str] = &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms"];
 
 /// Why a patch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -85,6 +85,7 @@ impl RecordState {
 
 /// A campaign as operators see it: the definition's own fields stand beside these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = CampaignRecord)]
 pub struct Record {
     /// Its id.
     pub id: CampaignId,
@@ -103,6 +104,7 @@ pub struct Record {
     pub updated_at: UnixMs,
     /// The definition, its defaults filled in.
     #[serde(flatten)]
+    #[schema(value_type = super::model::WholeDefinition)]
     pub definition: Definition,
 }
 

@@ -19,8 +19,8 @@ use crate::id::{CampaignId, UserId};
 use crate::identity::users;
 
 /// Campaigns that run or will run, newest first.
-#[utoipa::path(tag = "campaigns", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, body = List<CampaignView>)))]
+#[utoipa::path(tag = "campaigns", operation_id = "list_campaigns", params(Page),
+    responses((status = 200, description = "A page", body = List<CampaignView>)))]
 #[get("/v1/campaigns")]
 pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
     let rows = records::list_open(&app.store, app.clock.now(), page.before(), page.fetch()).await?;
@@ -39,8 +39,8 @@ pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
 }
 
 /// One campaign. With a session it says what the campaign still allows the caller.
-#[utoipa::path(tag = "campaigns", params(("id" = CampaignId, Path)),
-    responses((status = 200, body = CampaignView), (status = 304, description = "unchanged since the ETag")))]
+#[utoipa::path(tag = "campaigns", operation_id = "get_campaign", params(("id" = CampaignId, Path)), security((), ("session" = [])),
+    responses((status = 200, description = "The campaign", body = CampaignView), (status = 304, description = "As the caller knows it")))]
 #[get("/v1/campaigns/{id}")]
 pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     let user = session.0.map(|session| session.user_id);

@@ -34,8 +34,10 @@ pub struct ItemView {
     #[schema(example = 9900)]
     pub list_price_fen: Fen,
     /// The price of buying alone, if offered.
+    #[schema(required = true)]
     pub solo_price_fen: Option<Fen>,
     /// The leader's price, if another.
+    #[schema(required = true)]
     pub leader_price_fen: Option<Fen>,
     /// Room sizes and prices.
     pub tiers: Vec<Tier>,
@@ -122,6 +124,7 @@ pub struct CampaignView {
     #[schema(example = 900)]
     pub payment_ttl_seconds: i64,
     /// At its deadline a room with this many paid members forms.
+    #[schema(required = true)]
     pub accept_from: Option<i64>,
     /// Whether joiners must never have paid an order before.
     pub newcomers_only: bool,
@@ -133,6 +136,7 @@ pub struct CampaignView {
     pub rooms_formed: i64,
     /// About the caller, with a session.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub you: Option<CampaignYou>,
 }
 

@@ -5,13 +5,13 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 
 use super::row::State;
-use super::view::{MemberView, RoomView};
+use super::view::{MemberView, RoomState, RoomView};
 use crate::app::App;
 use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{Filters, List, Page};
+use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::money::Fen;
@@ -24,6 +24,7 @@ pub struct RoomRecord {
     #[serde(flatten)]
     room: RoomView,
     /// Who leads; null when nobody is left.
+    #[schema(required = true)]
     user_id: Option<UserId>,
     /// When it was opened.
     #[serde(with = "crate::clock::rfc3339")]
@@ -60,16 +61,14 @@ struct Seat {
 }
 
 /// A campaign's rooms, newest first. `user_id`: rooms in which that shopper has or had a seat.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("state" = Option<String>, Query), ("sku" = Option<String>, Query),
-    ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-    ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)), security(("operator_key" = [])),
-    responses((status = 200, body = List<RoomRecord>)))]
+#[utoipa::path(tag = "operator: running", operation_id = "list_rooms", security(("operator" = ["viewer"])),
+    params(("id" = CampaignId, Path), Filters::<RoomState>, Page), responses((status = 200, description = "A page", body = List<RoomRecord>)))]
 #[get("/operator/v1/campaigns/{id}/rooms")]
 pub async fn list(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<Filters>,
+    query: Query<Filters<RoomState>>,
     page: Page,
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
@@ -78,13 +77,10 @@ pub async fn list(
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
     let (from, to) = query.span()?;
-    let state = query.state.unwrap_or_default();
-    if !["", "open", "formed", "failed"].contains(&state.as_str()) {
-        return Err(Problem::invalid("state", "must be open, formed or failed"));
-    }
+    let (state, sku) = (query.state.map(RoomState::word).unwrap_or_default(), query.sku.unwrap_or_default());
+    let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
-    let (sku, user, room) = (query.sku.unwrap_or_default(), query.user_id.unwrap_or_default(), query.room_id.unwrap_or_default());
     let (before, before_id) = page.before();
     let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, page.fetch())?;
     let list = page.list(rows, |row: &Row| (row.created_at.get(), row.id.to_string()));

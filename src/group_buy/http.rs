@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ pub struct OpenRoom {
     #[schema(example = "cherry-1kg")]
     sku: String,
     /// Units.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
     quantity: i64,
 }
 
@@ -52,7 +53,7 @@ pub struct OpenRoom {
 #[serde(deny_unknown_fields)]
 pub struct JoinRoom {
     /// Units.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
     quantity: i64,
 }
 
@@ -74,9 +75,10 @@ fn units(quantity: i64) -> Result<i64, Problem> {
 }
 
 /// Open a room; you lead it. Each call without an Idempotency-Key opens another one.
-#[utoipa::path(tag = "rooms", params(("id" = CampaignId, Path)), request_body = OpenRoom, responses((status = 201, body = SeatView),
-    (status = 409, description = "campaign_not_live, sold_out, order_limit_reached, room_limit_reached, unpaid_limit_reached, device_limit_reached"),
-    (status = 410, description = "campaign_ended")))]
+#[utoipa::path(tag = "rooms", operation_id = "open_room", params(("id" = CampaignId, Path)), request_body = OpenRoom,
+    responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
+        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/rooms")]
 pub async fn open(
     app: Data<App>,
@@ -92,15 +94,21 @@ pub async fn open(
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
-    seated(&app, id.0, &session, decided).await
+    let room = decided.decision.as_ref().ok().map(|seat| seat.room_id);
+    let mut answer = seated(&app, id.0, &session, decided).await?;
+    if let Some(place) = room.and_then(|room| HeaderValue::from_str(&format!("/v1/rooms/{room}")).ok()) {
+        answer.headers_mut().insert(LOCATION, place);
+    }
+    Ok(answer)
 }
 
 /// Take a seat. Whoever is in already gets the same seat (200).
-#[utoipa::path(tag = "rooms", params(("id" = RoomId, Path)), request_body = JoinRoom, responses((status = 201, body = SeatView),
-    (status = 200, description = "you were in already", body = SeatView),
-    (status = 409, description = "room_full and room_closed with an alternative, campaign_not_live, sold_out, order_limit_reached, \
-        room_limit_reached, unpaid_limit_reached, device_limit_reached"),
-    (status = 410, description = "room_expired with an alternative")))]
+#[utoipa::path(tag = "rooms", operation_id = "join_room", params(("id" = RoomId, Path)), request_body = JoinRoom,
+    responses((status = 201, description = "The room and your order", body = SeatView),
+        (status = 200, description = "You were in already", body = SeatView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
+        Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
+        Code::RoomExpired]))))]
 #[post("/v1/rooms/{id}/members")]
 pub async fn join(
     app: Data<App>,
@@ -149,8 +157,8 @@ async fn seated(app: &App, campaign: CampaignId, session: &Session, decided: Dec
 }
 
 /// Rooms one can join, nearly full first.
-#[utoipa::path(tag = "rooms", params(("id" = CampaignId, Path), ("limit" = Option<u32>, Query)),
-    responses((status = 200, body = List<RoomView>)))]
+#[utoipa::path(tag = "rooms", operation_id = "list_joinable_rooms", params(("id" = CampaignId, Path), Page), security((), ("session" = [])),
+    responses((status = 200, description = "A page", body = List<RoomView>)))]
 #[get("/v1/campaigns/{id}/rooms")]
 pub async fn joinable(app: Data<App>, session: MaybeSession, id: Id<CampaignId>, page: Page) -> Result<HttpResponse, Problem> {
     let live = live::read(&app, id.0, None).await?.ok_or(Code::NotFound)?;

@@ -28,15 +28,17 @@ const ROOMS: &str = "rooms";
 const LONGEST_WAIT: u64 = 25;
 
 /// How long to wait for a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Waiting {
+    /// With `If-None-Match`: wait so long for a change.
+    #[param(required = false, minimum = 0, maximum = 25)]
     wait_seconds: Option<u64>,
 }
 
 /// One room. With `If-None-Match` and `wait_seconds` the answer waits for a change.
-#[utoipa::path(tag = "rooms",
-    params(("id" = RoomId, Path), ("wait_seconds" = Option<u64>, Query, maximum = 25), ("If-None-Match" = Option<String>, Header)),
-    responses((status = 200, body = RoomView), (status = 304, description = "unchanged since the ETag, also after the wait")))]
+#[utoipa::path(tag = "rooms", operation_id = "get_room", params(("id" = RoomId, Path), Waiting), security((), ("session" = [])),
+    responses((status = 200, description = "The room", body = RoomView), (status = 304, description = "As the caller knows it, for so long")))]
 #[get("/v1/rooms/{id}")]
 pub async fn read(
     app: Data<App>,
@@ -88,9 +90,10 @@ async fn changed(app: &App, request: &HttpRequest, id: RoomId, user: Option<User
 /// A stream of the room's states: the present one, then each change (`event: room`, `id: <epoch>-<seq>`, data: the room), a comment every 15
 /// seconds. It ends after the room has formed or failed, when the reader is too slow, and when the server ends; who returns gets the present
 /// state first.
-#[utoipa::path(tag = "rooms", params(("id" = RoomId, Path), ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Server-Sent Events, data: a RoomView as compact JSON"),
-    (status = 503, description = "overloaded: too many streams are open")))]
+#[utoipa::path(tag = "rooms", operation_id = "watch_room", security((), ("session" = [])),
+    params(("id" = RoomId, Path), ("Last-Event-ID" = Option<String>, Header, description = "Not needed: the present state comes first.")),
+    responses((status = 200, content_type = "text/event-stream", body = String,
+        description = "Server-Sent Events, data: a room as compact JSON")))]
 #[get("/v1/rooms/{id}/live")]
 pub async fn live(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<RoomId>) -> Result<HttpResponse, Problem> {
     let states = follow(&app, id.0).await?;

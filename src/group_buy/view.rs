@@ -19,6 +19,18 @@ pub enum RoomState {
     Failed,
 }
 
+impl RoomState {
+    /// The word on the wire and in SQL.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Formed => "formed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl From<State> for RoomState {
     fn from(state: State) -> Self {
         match state {
@@ -67,16 +79,16 @@ pub struct RoomView {
     /// Where it is in its life.
     pub state: RoomState,
     /// Members it needs.
-    #[schema(example = 3)]
+    #[schema(minimum = 2, maximum = 200, example = 3)]
     pub size: i64,
     /// Seats held or paid.
-    #[schema(example = 2)]
+    #[schema(minimum = 0, maximum = 200, example = 2)]
     pub seats_taken: i64,
     /// Seats paid.
-    #[schema(example = 1)]
+    #[schema(minimum = 0, maximum = 200, example = 1)]
     pub seats_paid: i64,
     /// Seats one can still take.
-    #[schema(example = 1)]
+    #[schema(minimum = 0, maximum = 200, example = 1)]
     pub seats_left: i64,
     /// The leader's masked name.
     #[schema(example = "张**")]
@@ -91,6 +103,7 @@ pub struct RoomView {
     pub expires_at: UnixMs,
     /// The caller's seat, with a session and a seat.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub you: Option<RoomYou>,
 }
 
@@ -100,7 +113,7 @@ pub struct AlternativeRoom {
     /// The room.
     pub room_id: RoomId,
     /// Its free seats.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 200, example = 1)]
     pub seats_left: i64,
     /// Until when.
     #[serde(with = "crate::clock::rfc3339")]

@@ -33,6 +33,7 @@ pub struct KeyedJson<T> {
 
 /// A body without fields.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = EmptyBody)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 

@@ -7,7 +7,6 @@ use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::future::LocalBoxFuture;
 
 use super::problem::Problem;
 use crate::app::App;
@@ -35,6 +34,9 @@ pub struct Operator<R> {
     pub key: Key,
     role: PhantomData<R>,
 }
+
+/// What became of looking up the key of an operator's request.
+pub(super) struct Known(pub(super) Result<Key, Problem>);
 
 /// A role as a type, for [`Operator`].
 pub trait AtLeast {
@@ -129,6 +131,15 @@ pub async fn operator_key(app: &App, secret: Option<&str>) -> Result<Key, Proble
     keys::find(&app.store, secret, app.clock.now()).await?.ok_or_else(|| Code::Unauthenticated.into())
 }
 
+/// The operator's key that [`super::identify`] found.
+///
+/// # Errors
+/// Those of [`operator_key`].
+pub fn operator(request: &HttpRequest) -> Result<Key, Problem> {
+    let known = request.extensions().get::<Known>().map(|Known(found)| found.clone());
+    known.unwrap_or_else(|| Err(Problem::defect(&"nobody looked up the operator's key")))
+}
+
 impl FromRequest for Session {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
@@ -168,15 +179,13 @@ impl FromRequest for ShareToken {
 
 impl<R: AtLeast> FromRequest for Operator<R> {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let (app, secret) = (app(request), bearer(request).map(str::to_owned));
-        Box::pin(async move {
-            let key = operator_key(&*app?, secret.as_deref()).await?;
+        ready(operator(request).and_then(|key| {
             if key.role < R::ROLE {
                 return Err(Problem::new(Code::Forbidden).detail(format!("Needs the role {}", R::ROLE.word())));
             }
             Ok(Self { key, role: PhantomData })
-        })
+        }))
     }
 }

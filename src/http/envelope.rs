@@ -21,6 +21,7 @@ use actix_web::{Error, HttpResponse, ResponseError};
 
 use super::connection::AtWork;
 use super::cors::{Cors, Grant};
+use super::identify::{self, Identifying};
 use super::limits::Limits;
 use super::problem::Problem;
 use super::request_id::{REQUEST_ID, RequestId, X_REQUEST_ID};
@@ -62,18 +63,17 @@ pub struct Enveloped<S> {
 
 impl<S> Transform<S, ServiceRequest> for Envelope
 where
-    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
-    S::Future: Unpin,
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error, Future = identify::Answer> + 'static,
 {
     type Response = ServiceResponse<Body>;
     type Error = Error;
-    type Transform = Enveloped<S>;
+    type Transform = Enveloped<Identifying<S>>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
         let meter = Rc::new(Meter::new(Arc::clone(&self.traffic)));
-        ready(Ok(Enveloped { inner, cors: self.cors.clone(), limits: Arc::clone(&self.limits), meter }))
+        ready(Ok(Enveloped { inner: Identifying::new(inner), cors: self.cors.clone(), limits: Arc::clone(&self.limits), meter }))
     }
 }
 

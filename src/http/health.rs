@@ -19,6 +19,7 @@ pub struct Readiness {
 
 /// One thing the server needs.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ReadinessCheck)]
 pub struct Check {
     /// `sql`, `redis`, `projector`, `draining`.
     pub name: &'static str,
@@ -42,14 +43,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// The process answers.
-#[utoipa::path(tag = "health", responses((status = 200, description = "It does", content_type = "text/plain")))]
+#[utoipa::path(tag = "health", operation_id = "live", responses((status = 200, description = "It does", body = String, content_type = "text/plain")))]
 #[get("/health/live")]
 async fn live() -> impl Responder {
     "live\n"
 }
 
 /// The server can do its work.
-#[utoipa::path(tag = "health", responses((status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready", body = Readiness)))]
+#[utoipa::path(tag = "health", operation_id = "ready",
+    responses((status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready", body = Readiness)))]
 #[get("/health/ready")]
 async fn ready(app: Data<App>) -> impl Responder {
     let checks = app.checks().await;
@@ -59,7 +61,8 @@ async fn ready(app: Data<App>) -> impl Responder {
 }
 
 /// Figures for Prometheus.
-#[utoipa::path(tag = "health", responses((status = 200, description = "Prometheus text format", content_type = "text/plain")))]
+#[utoipa::path(tag = "health", operation_id = "figures",
+    responses((status = 200, description = "Prometheus text format", body = String, content_type = "text/plain")))]
 #[get("/metrics")]
 async fn figures(app: Data<App>) -> impl Responder {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.figures())

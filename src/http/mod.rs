@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+pub mod identify;
 pub mod limits;
 pub mod open_streams;
 pub mod openapi;

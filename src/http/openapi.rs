@@ -1,52 +1,75 @@
 //! The OpenAPI document: what the handlers say, and what is true of all of them.
+//!
+//! A handler says what is its own: parameters, bodies, the statuses below 400, who may call if that is unusual, and with which words it
+//! may refuse: `extensions(("x-refusals" = json!([Code::SoldOut])))`. `("x-decided" = json!(true))` says that its answers have a place in
+//! a campaign's log. [`complete`] turns these notes into responses and adds what follows from the rest: problems that every caller,
+//! body, list or key can meet, headers, `Idempotency-Key`.
+
+mod callers;
+mod parts;
+mod refusals;
 
 use actix_web::dev::ResourceDef;
 use actix_web::http::Method;
 use actix_web::http::header;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, ObjectBuilder, OpenApi, Ref, Required, ResponseBuilder, schema::Type};
-use utoipa::{OpenApi as _, ToSchema};
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ArrayItems, Schema};
+use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Required};
 
-use super::problem::{FieldError, Problem, ProblemBody};
-use crate::code::{Code, Retry};
+use super::problem::Problem;
+use crate::code::Code;
 
-/// The title page of the document.
+/// Its title page and chapters.
 #[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "Liebian",
-    description = "Campaign engine for social selling. Money is whole fen, time RFC 3339 in UTC. Lists are newest first, with `limit` and \
-                   `cursor`. Every error is an RFC 9457 problem with a stable `code`.",
-))]
+#[openapi(
+    info(
+        title = "Liebian",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        description = "Campaign engine for social selling. JSON in snake_case; money is whole fen (`_fen`), time RFC 3339 in UTC (`_at`), spans \
+                       are seconds. Lists are newest first, with `limit` and `cursor`; an absent body is `{}`. Every refusal is an RFC 9457 \
+                       problem with a stable `code` and a hint whether to `retry`. What already holds answers 200 with the same body. Query \
+                       parameters that are not listed are not looked at; unknown fields of a body are refused.",
+    ),
+    tags(
+        (name = "identity", description = "Devices and sessions."),
+        (name = "campaigns", description = "What runs and will run."),
+        (name = "rooms", description = "Group-buy rooms."),
+        (name = "orders", description = "Your orders and their payment."),
+        (name = "shares", description = "Links to campaigns and rooms, and the page behind them."),
+        (name = "sandbox", description = "Paying and waiting without money and time, where the sandbox is on; else 404."),
+        (name = "payments", description = "Where payment providers report."),
+        (name = "operator: campaigns", description = "Definitions: write, check, change."),
+        (name = "operator: running", description = "Publish, pause, stock, figures, audit, lists."),
+        (name = "operator: orders", description = "Payments and refunds."),
+        (name = "operator: sessions", description = "The shop's own login."),
+        (name = "operator: keys", description = "Keys, roles, and the log of changes."),
+        (name = "health", description = "For machines that watch."),
+    )
+)]
 struct Document;
-
-/// Adds to what the handlers said what is true of all of them: problems, callers, idempotency keys, pages.
-#[must_use]
-pub fn complete(mut api: OpenApi) -> OpenApi {
-    let components = api.components.get_or_insert_default();
-    let mut schemas = Vec::new();
-    <ProblemBody as ToSchema>::schemas(&mut schemas);
-    schemas.push(("Problem".to_owned(), <ProblemBody as utoipa::PartialSchema>::schema()));
-    schemas.push(("FieldError".to_owned(), <FieldError as utoipa::PartialSchema>::schema()));
-    schemas.push(("Code".to_owned(), <Code as utoipa::PartialSchema>::schema()));
-    schemas.push(("Retry".to_owned(), <Retry as utoipa::PartialSchema>::schema()));
-    components.schemas.extend(schemas);
-    let bearer = || SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    components.add_security_scheme("session", bearer());
-    components.add_security_scheme("operator", bearer());
-    components.add_security_scheme("device", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Device-Token"))));
-    for (path, item) in &mut api.paths.paths {
-        for (method, operation) in operations(item) {
-            describe(path, &method, operation);
-        }
-    }
-    api
-}
 
 /// The document before the handlers are known.
 #[must_use]
 pub fn blank() -> OpenApi {
     Document::openapi()
+}
+
+/// Adds to what the handlers said what is true of all of them.
+#[must_use]
+pub fn complete(mut api: OpenApi) -> OpenApi {
+    let mut components = api.components.take().unwrap_or_default();
+    callers::add_schemes(&mut components);
+    parts::add(&mut components);
+    refusals::add_schemas(&mut components);
+    for (path, item) in &mut api.paths.paths {
+        for (method, operation) in operations(item) {
+            describe(path, &method, operation, &mut components);
+        }
+    }
+    name_listed(&mut components);
+    api.components = Some(components);
+    api
 }
 
 fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
@@ -59,65 +82,40 @@ fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
     all.into_iter().filter_map(|(method, operation)| Some((method, operation?))).collect()
 }
 
-fn describe(path: &str, method: &Method, operation: &mut Operation) {
-    let callers = callers(path, method);
-    let mut codes = vec![Code::Internal, Code::OutcomeUnknown];
-    if !callers.is_empty() {
-        codes.push(Code::Unauthenticated);
-    }
-    if path.starts_with("/operator/") {
-        codes.push(Code::Forbidden);
-    }
-    if path.contains('{') {
-        codes.push(Code::NotFound);
-    }
-    if path.starts_with("/v1/") || path.starts_with("/operator/") {
-        codes.extend([Code::MalformedRequest, Code::RateLimited, Code::InvalidRequest]);
-    }
-    if operation.request_body.is_some() {
-        codes.extend([Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
-    }
-    for code in codes {
-        add_problem(operation, &code.status().to_string(), code.title());
-    }
-    add_problem(operation, "default", "Any other refusal");
-    if operation.security.is_none() && !callers.is_empty() {
-        let all = callers.iter().fold(SecurityRequirement::default(), |all, name| all.add(*name, Vec::<String>::new()));
-        operation.security = Some(vec![all]);
-    }
-    if *method == Method::POST {
-        add_header(operation, "Idempotency-Key", "At most 64 visible characters; a repeat gets the first answer again, for 24 hours");
-    }
+fn describe(path: &str, method: &Method, operation: &mut Operation, components: &mut Components) {
+    let notes = operation.extensions.take().unwrap_or_default();
+    let own: Vec<Code> = notes.get("x-refusals").and_then(|words| serde_json::from_value(words.clone()).ok()).unwrap_or_default();
+    let decided = notes.contains_key("x-decided");
+    let callers = callers::of(path, method, operation);
+    may_be_absent(operation, components);
+    parts::add_parameters(path, method, operation);
+    parts::describe_parameters(operation, components);
+    refusals::add(path, operation, &callers, &own, components);
+    parts::add_headers(method, operation, decided);
 }
 
-/// Who may call, unless the handler says otherwise.
-fn callers(path: &str, method: &Method) -> &'static [&'static str] {
-    let free = ["/v1/devices", "/v1/sessions"].contains(&path);
-    if path.starts_with("/operator/") {
-        &["operator"]
-    } else if path == "/v1/sessions/current" || *method == Method::GET && (path.starts_with("/v1/me/") || path.starts_with("/v1/orders/")) {
-        &["session"]
-    } else if path.starts_with("/v1/") && *method != Method::GET && !free {
-        &["session", "device"]
-    } else {
-        &[]
+/// An absent body is `{}`, so where nothing must be in it, it may be absent.
+fn may_be_absent(operation: &mut Operation, components: &Components) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let schemas = body.content.values().filter_map(|content| if let RefOr::T(content) = content { content.schema.as_ref() } else { None });
+    let needs_something = schemas.into_iter().any(|schema| match parts::resolve(schema, components) {
+        Some(Schema::Object(object)) => !object.required.is_empty(),
+        Some(_) | None => true,
+    });
+    body.required = Some(if needs_something { Required::True } else { Required::False });
+}
+
+/// Lists name what they list; utoipa writes the items of generic types out.
+fn name_listed(components: &mut Components) {
+    let known: Vec<String> = components.schemas.keys().cloned().collect();
+    for (name, schema) in &mut components.schemas {
+        let Some(item) = name.strip_prefix("List_").filter(|item| known.iter().any(|known| known == item)) else { continue };
+        if let RefOr::T(Schema::Object(list)) = schema
+            && let Some(RefOr::T(Schema::Array(items))) = list.properties.get_mut("items")
+        {
+            items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+        }
     }
-}
-
-fn add_problem(operation: &mut Operation, status: &str, description: &str) {
-    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let make = || ResponseBuilder::new().description(description).content("application/problem+json", problem()).build().into();
-    operation.responses.responses.entry(status.to_owned()).or_insert_with(make);
-}
-
-fn add_header(operation: &mut Operation, name: &str, description: &str) {
-    let parameter = ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
-    operation.parameters.get_or_insert_default().push(parameter.build().into());
 }
 
 /// Which methods an address knows, for 405.

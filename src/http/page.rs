@@ -4,13 +4,21 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt::Display;
 use std::future::{Ready, ready};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, RefOr, Required, SchemaFormat};
+use utoipa::{IntoParams, PartialSchema};
 
 use super::extract::Query;
 use super::problem::Problem;
+use crate::campaign::read::forms::{SKU_PATTERN, is_sku};
 use crate::clock::UnixMs;
 use crate::code::Code;
+use crate::id::{RoomId, UserId};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
@@ -23,6 +31,7 @@ pub struct List<T> {
     /// The items, newest first.
     pub items: Vec<T>,
     /// Where the next page begins; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 
@@ -81,28 +90,68 @@ impl Page {
     }
 }
 
-/// What an operator's list of a campaign may be narrowed to.
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit =
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT)).default(Some(DEFAULT_LIMIT.into()));
+        let cursor = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        vec![query("limit", limit, "How many at most."), query("cursor", cursor, "The `next_cursor` of the page before.")]
+    }
+}
+
+fn query(name: &str, schema: impl Into<RefOr<Schema>>, about: &str) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.schema(Some(schema)).description(Some(about)).build()
+}
+
+/// What an operator's list of a campaign may be narrowed to; `S` is the state of what is listed.
 #[derive(Debug, Deserialize)]
-pub struct Filters {
+pub struct Filters<S> {
     /// The object's state.
-    pub state: Option<String>,
+    pub state: Option<S>,
     /// What it is about.
+    #[serde(default, deserialize_with = "sku")]
     pub sku: Option<String>,
     /// Whose it is.
-    pub user_id: Option<String>,
+    pub user_id: Option<UserId>,
     /// Its room.
-    pub room_id: Option<String>,
+    pub room_id: Option<RoomId>,
     from: Option<String>,
     to: Option<String>,
 }
 
-impl Filters {
+fn sku<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_sku(&text) { Ok(Some(text)) } else { Err(D::Error::custom("must be 1 to 64 letters, digits or . _ : + -")) }
+}
+
+impl<S> Filters<S> {
     /// Made at or after, and before, in Unix ms.
     ///
     /// # Errors
     /// 422 when a bound is no time.
     pub fn span(&self) -> Result<(i64, i64), Problem> {
         Ok((bound("from", self.from.as_deref(), 0)?, bound("to", self.to.as_deref(), i64::MAX)?))
+    }
+}
+
+/// An id for a statement in which empty text means any.
+pub fn id_or_any(id: Option<impl Display>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+impl<S: PartialSchema> IntoParams for Filters<S> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let sku = ObjectBuilder::new().schema_type(Type::String).pattern(Some(SKU_PATTERN));
+        let time = || ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        vec![
+            query("state", S::schema(), "Only in this state."),
+            query("sku", sku, "Only of this item."),
+            query("user_id", UserId::schema(), "Only of this shopper."),
+            query("room_id", RoomId::schema(), "Only of this room."),
+            query("from", time(), "Made at this time or later."),
+            query("to", time(), "Made before this time."),
+        ]
     }
 }
 

@@ -4,7 +4,9 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, Responder, delete, post};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::token::{Device, Session};
@@ -14,6 +16,7 @@ use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::http::body::Json;
 use crate::http::caller::{Editor, Operator};
+use crate::http::extract::word;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::UserId;
@@ -34,9 +37,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewDevice {
-    /// 1 to 32 entries; names of at most 32 characters; values text of at most 256 characters, number or boolean. Include a stored random
-    /// `install_id`, so that two phones of one model are two devices.
-    #[schema(value_type = Object, example = json!({"platform": "ios", "model": "iPhone 17", "install_id": "5f0c…"}))]
+    /// 1 to 32 entries; names of at most 32 characters; values text of at most 256 characters, number or boolean.
+    #[schema(schema_with = signals_schema)]
     signals: Map<String, Value>,
 }
 
@@ -56,16 +58,26 @@ struct DeviceAnswer {
 #[serde(deny_unknown_fields)]
 struct NewSession {
     /// The login provider.
+    #[serde(deserialize_with = "word")]
     provider: Provider,
     /// What the provider gave the client. With `sandbox` any text of 1 to 128 visible characters: it names the shopper.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$",
+        example = "ada"
+    )]
     code: String,
-    /// A name of at most 64 characters; others see its first character only.
+    /// A name without control characters; others see its first character only.
+    #[schema(max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", example = "Ada")]
     display_name: Option<String>,
 }
 
+/// Who can log shoppers in.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Provider {
+    /// Anybody is who they say, where the sandbox is on.
     Sandbox,
 }
 
@@ -74,8 +86,15 @@ enum Provider {
 #[serde(deny_unknown_fields)]
 struct ShopSession {
     /// The shop's own id of the shopper, 1 to 128 visible characters.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$",
+        example = "customer-4711"
+    )]
     external_user_id: String,
-    /// A name of at most 64 characters; others see its first character only.
+    /// A name without control characters; others see its first character only.
+    #[schema(max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", example = "Ada")]
     display_name: Option<String>,
 }
 
@@ -97,7 +116,8 @@ struct SessionAnswer {
 /// Issue a device token.
 ///
 /// The same signals are the same device. The signals themselves are not kept.
-#[utoipa::path(tag = "identity", request_body = NewDevice, responses((status = 201, description = "Made", body = DeviceAnswer)))]
+#[utoipa::path(tag = "identity", operation_id = "make_device", request_body = NewDevice,
+    responses((status = 201, description = "The token", body = DeviceAnswer)))]
 #[post("/v1/devices", wrap = "from_fn(idempotency::once)")]
 async fn make_device(app: Data<App>, Json(new): Json<NewDevice>) -> Result<impl Responder, Problem> {
     check_signals(&new.signals)?;
@@ -107,7 +127,8 @@ async fn make_device(app: Data<App>, Json(new): Json<NewDevice>) -> Result<impl 
 }
 
 /// Log in.
-#[utoipa::path(tag = "identity", request_body = NewSession, responses((status = 201, description = "Logged in", body = SessionAnswer)))]
+#[utoipa::path(tag = "identity", operation_id = "log_in", request_body = NewSession,
+    responses((status = 201, description = "Logged in", body = SessionAnswer)))]
 #[post("/v1/sessions", wrap = "from_fn(idempotency::once)")]
 async fn make_session(app: Data<App>, Json(new): Json<NewSession>) -> Result<impl Responder, Problem> {
     let provider = match new.provider {
@@ -119,7 +140,7 @@ async fn make_session(app: Data<App>, Json(new): Json<NewSession>) -> Result<imp
 }
 
 /// End this session now.
-#[utoipa::path(tag = "identity", responses((status = 204, description = "Ended")))]
+#[utoipa::path(tag = "identity", operation_id = "end_session", responses((status = 204, description = "Ended")))]
 #[delete("/v1/sessions/current")]
 async fn end_session(app: Data<App>, session: Session) -> Result<impl Responder, Problem> {
     app.revocations.end(&app.store, &session).await?;
@@ -127,7 +148,8 @@ async fn end_session(app: Data<App>, session: Session) -> Result<impl Responder,
 }
 
 /// Log a shopper in on behalf of the shop's own login.
-#[utoipa::path(tag = "operator: sessions", request_body = ShopSession, responses((status = 201, description = "Logged in", body = SessionAnswer)))]
+#[utoipa::path(tag = "operator: sessions", operation_id = "log_in_shopper", request_body = ShopSession, security(("operator" = ["editor"])),
+    responses((status = 201, description = "Logged in", body = SessionAnswer)))]
 #[post("/operator/v1/sessions", wrap = "from_fn(idempotency::once)")]
 async fn make_session_for_shop(
     app: Data<App>,
@@ -144,8 +166,8 @@ async fn make_session_for_shop(
 }
 
 async fn begin(app: &App, provider: &str, external_id: &str, display_name: Option<String>) -> Result<HttpResponse, Problem> {
-    let display_name = display_name.map(|name| cleaned(&name)).transpose()?;
-    let login = Login { provider, external_id, display_name: display_name.as_deref() };
+    let display_name = display_name.as_deref().map(shown).transpose()?;
+    let login = Login { provider, external_id, display_name };
     let now = app.clock.now();
     let user = sign_in(&app.store, &login, now).await?;
     app.names.set(user.user_id, user.initial);
@@ -185,18 +207,36 @@ fn visible<'a>(field: &str, text: &'a str) -> Result<&'a str, Problem> {
     if fits { Ok(text) } else { Err(Problem::invalid(field, format!("needs 1 to {EXTERNAL_ID} visible characters"))) }
 }
 
-fn cleaned(name: &str) -> Result<String, Problem> {
+/// A name without the spaces around it; an empty one is none.
+fn shown(name: &str) -> Result<&str, Problem> {
     if name.chars().count() > DISPLAY_NAME {
         return Err(Problem::invalid("display_name", format!("has at most {DISPLAY_NAME} characters")));
     }
-    Ok(name.chars().filter(|character| !character.is_control()).collect::<String>().trim().to_owned())
+    if name.chars().any(char::is_control) {
+        return Err(Problem::invalid("display_name", "must not hold control characters"));
+    }
+    Ok(name.trim())
+}
+
+fn signals_schema() -> RefOr<Schema> {
+    let name = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(SIGNAL_NAME));
+    let kinds = SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]);
+    let value = ObjectBuilder::new().schema_type(kinds).max_length(Some(SIGNAL_VALUE));
+    let about = "What is the same whenever the client runs here, and a stored random `install_id`, so that two phones of one model are two devices.";
+    let signals = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(about))
+        .property_names(Some(name))
+        .additional_properties(Some(value));
+    let signals = signals.min_properties(Some(1)).max_properties(Some(SIGNALS));
+    signals.examples([json!({"platform": "ios", "model": "iPhone 17", "install_id": "5f0c1c9e"})]).into()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{check_signals, cleaned, visible};
+    use super::{check_signals, shown, visible};
 
     #[test]
     fn signals_are_flat_few_and_short() {
@@ -212,9 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_control_characters_and_ids_may_have_none() {
-        assert_eq!(cleaned(" A\u{7}da\n").unwrap(), "Ada");
-        assert!(cleaned(&"x".repeat(65)).is_err());
+    fn names_and_ids_have_no_control_characters() {
+        assert_eq!(shown(" Ada ").unwrap(), "Ada");
+        assert!(shown("A\u{7}da").is_err());
+        assert!(shown(&"x".repeat(65)).is_err());
         assert!(visible("code", "张三").is_ok());
         for wrong in ["", " a", "a\nb", &"x".repeat(129)] {
             assert!(visible("code", wrong).is_err(), "{wrong:?}");

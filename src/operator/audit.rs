@@ -9,6 +9,7 @@ use crate::store::{Store, StoreError, Tx, execute, fetch_all};
 
 /// One change.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditLogEntry)]
 pub struct Entry {
     /// `log_` and 16 letters and digits.
     pub id: String,
@@ -23,10 +24,10 @@ pub struct Entry {
     /// The id of what it was done to.
     pub target: String,
     /// What stood there before.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required = true, value_type = Option<Object>)]
     pub before: Option<Value>,
     /// What stands there now.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required = true, value_type = Option<Object>)]
     pub after: Option<Value>,
 }
 

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::code::Code;
 use crate::http::body::Json;
 use crate::http::caller::{Admin, Operator, Viewer};
+use crate::http::extract::word;
 use crate::http::idempotency;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -26,16 +27,25 @@ pub fn routes(cfg: &mut ServiceConfig) {
 
 /// A key to make.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewOperatorKey)]
 #[serde(deny_unknown_fields)]
 struct NewKey {
-    /// What to call it, 1 to 64 characters.
+    /// What to call it; not blank, no control characters.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "Warehouse"
+    )]
     name: String,
     /// What it may do.
+    #[serde(deserialize_with = "word")]
     role: Role,
 }
 
 /// A new key with its secret, which is shown this once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = MadeOperatorKey)]
 struct MadeKey {
     /// The key.
     #[serde(flatten)]
@@ -45,7 +55,8 @@ struct MadeKey {
 }
 
 /// All keys, also those revoked.
-#[utoipa::path(tag = "operator: keys", responses((status = 200, description = "A page", body = List<Key>)))]
+#[utoipa::path(tag = "operator: keys", operation_id = "list_keys", params(Page), security(("operator" = ["admin"])),
+    responses((status = 200, description = "A page", body = List<Key>)))]
 #[get("/operator/v1/keys")]
 async fn list_keys(app: Data<App>, _operator: Operator<Admin>, page: Page) -> Result<impl Responder, Problem> {
     let rows = keys::list(&app.store, page.before(), page.fetch()).await?;
@@ -53,7 +64,8 @@ async fn list_keys(app: Data<App>, _operator: Operator<Admin>, page: Page) -> Re
 }
 
 /// Make a key.
-#[utoipa::path(tag = "operator: keys", request_body = NewKey, responses((status = 201, description = "Made", body = MadeKey)))]
+#[utoipa::path(tag = "operator: keys", operation_id = "make_key", request_body = NewKey, security(("operator" = ["admin"])),
+    responses((status = 201, description = "The key and, this once, its secret", body = MadeKey)))]
 #[post("/operator/v1/keys", wrap = "from_fn(idempotency::once)")]
 async fn make_key(app: Data<App>, operator: Operator<Admin>, Json(new): Json<NewKey>) -> Result<impl Responder, Problem> {
     let name = new.name.trim();
@@ -71,7 +83,8 @@ async fn make_key(app: Data<App>, operator: Operator<Admin>, Json(new): Json<New
 }
 
 /// Revoke a key, at once and for good. The last admin key cannot be revoked.
-#[utoipa::path(tag = "operator: keys", params(("id" = String, Path)), responses((status = 204, description = "Revoked")))]
+#[utoipa::path(tag = "operator: keys", operation_id = "revoke_key", params(("id" = String, Path, description = "The id of a key.")),
+    security(("operator" = ["admin"])), responses((status = 204, description = "It opens nothing from now on")))]
 #[delete("/operator/v1/keys/{id}")]
 async fn revoke_key(app: Data<App>, operator: Operator<Admin>, id: web::Path<String>) -> Result<impl Responder, Problem> {
     let now = app.clock.now();
@@ -87,7 +100,8 @@ async fn revoke_key(app: Data<App>, operator: Operator<Admin>, id: web::Path<Str
 }
 
 /// What operators changed.
-#[utoipa::path(tag = "operator: audit log", responses((status = 200, description = "A page", body = List<Entry>)))]
+#[utoipa::path(tag = "operator: keys", operation_id = "list_audit_log", params(Page), security(("operator" = ["viewer"])),
+    responses((status = 200, description = "A page", body = List<Entry>)))]
 #[get("/operator/v1/audit_log")]
 async fn audit_log(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Result<impl Responder, Problem> {
     let rows = audit::list(&app.store, page.before(), page.fetch()).await?;

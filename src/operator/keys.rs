@@ -42,6 +42,7 @@ impl Role {
 
 /// A key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = OperatorKey)]
 pub struct Key {
     /// `key_` and 16 letters and digits.
     pub id: String,
@@ -55,11 +56,11 @@ pub struct Key {
     pub created_at: UnixMs,
     /// When it was last used, to the minute.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<UnixMs>,
     /// When it was revoked.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<UnixMs>,
 }
 

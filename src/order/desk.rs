@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cashier::Received;
-use super::http::state_of;
 use super::provider::{Payment, SHOP};
-use super::records::{self, Filter, OrderRecord, RefundRecord};
+use super::records::{self, Filter, OrderRecord, RefundRecord, RefundState};
+use super::view::OrderState;
 use crate::app::App;
 use crate::campaign::live::{self, existing};
 use crate::clock::UnixMs;
@@ -19,7 +19,7 @@ use crate::http::body::{Json, Nothing};
 use crate::http::caller::{Finance, Operator, Viewer};
 use crate::http::extract::{Id, Query};
 use crate::http::idempotency;
-use crate::http::page::{Filters, List, Page};
+use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId};
 use crate::money::{Fen, MAX_FEN};
@@ -33,9 +33,10 @@ const LONGEST_REFERENCE: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct ShopPayment {
     /// The shop's own number of it; reporting it again changes nothing.
-    #[schema(example = "4200001234202611220000000001")]
+    #[schema(pattern = "^[!-~]{1,64}$", example = "4200001234202611220000000001")]
     reference: String,
     /// How much.
+    #[schema(value_type = i64, minimum = 0, maximum = 10_000_000_000_i64, example = 4950)]
     amount_fen: Fen,
     /// When.
     #[serde(with = "crate::clock::rfc3339")]
@@ -44,31 +45,32 @@ pub struct ShopPayment {
 }
 
 /// Which refunds to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct RefundQuery {
-    state: Option<String>,
+    /// Only in this state.
+    #[param(inline, required = false, nullable = false)]
+    state: Option<RefundState>,
 }
 
 /// A campaign's orders, newest first.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("state" = Option<String>, Query), ("sku" = Option<String>, Query),
-    ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-    ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)), security(("operator_key" = [])),
-    responses((status = 200, body = List<OrderRecord>)))]
+#[utoipa::path(tag = "operator: running", operation_id = "list_orders", security(("operator" = ["viewer"])),
+    params(("id" = CampaignId, Path), Filters::<OrderState>, Page), responses((status = 200, description = "A page", body = List<OrderRecord>)))]
 #[get("/operator/v1/campaigns/{id}/orders")]
 pub async fn list(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<Filters>,
+    query: Query<Filters<OrderState>>,
     page: Page,
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
     let (from, to) = query.span()?;
     let filter = Filter {
-        state: query.state.as_deref().map(state_of).transpose()?,
+        state: query.state,
         sku: query.sku.unwrap_or_default(),
-        user: query.user_id.unwrap_or_default(),
-        room: query.room_id.unwrap_or_default(),
+        user: id_or_any(query.user_id),
+        room: id_or_any(query.room_id),
         from,
         to,
     };
@@ -79,8 +81,9 @@ pub async fn list(
 }
 
 /// Report a payment that the shop took itself. The same reference again changes nothing.
-#[utoipa::path(tag = "operator", params(("id" = OrderId, Path)), request_body = ShopPayment, security(("operator_key" = [])),
-    responses((status = 200, body = OrderRecord), (status = 422, description = "the reference was reported for another order or amount")))]
+#[utoipa::path(tag = "operator: orders", operation_id = "report_paid", params(("id" = OrderId, Path)), request_body = ShopPayment,
+    security(("operator" = ["finance"])), responses((status = 200, description = "The order", body = OrderRecord)),
+    extensions(("x-decided" = json!(true))))]
 #[post("/operator/v1/orders/{id}/paid", wrap = "from_fn(idempotency::once)")]
 pub async fn report_paid(
     app: Data<App>,
@@ -119,8 +122,8 @@ pub async fn report_paid(
 }
 
 /// Refunds, newest first: what is due, what failed so far, what is done.
-#[utoipa::path(tag = "operator", params(("state" = Option<String>, Query), ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
-    security(("operator_key" = [])), responses((status = 200, body = List<RefundRecord>)))]
+#[utoipa::path(tag = "operator: orders", operation_id = "list_refunds", params(RefundQuery, Page), security(("operator" = ["viewer"])),
+    responses((status = 200, description = "A page", body = List<RefundRecord>)))]
 #[get("/operator/v1/refunds")]
 pub async fn list_refunds(
     app: Data<App>,
@@ -128,18 +131,17 @@ pub async fn list_refunds(
     query: Query<RefundQuery>,
     page: Page,
 ) -> Result<HttpResponse, Problem> {
-    let state = query.0.state.unwrap_or_default();
-    if !["", "pending", "done", "stuck"].contains(&state.as_str()) {
-        return Err(Problem::invalid("state", "must be pending, done or stuck"));
-    }
+    let state = query.0.state.map(RefundState::word).unwrap_or_default();
     app.projector.all_caught_up().await;
-    let rows = records::refunds(&app.store, &state, page.before(), page.fetch()).await?;
+    let rows = records::refunds(&app.store, state, page.before(), page.fetch()).await?;
     Ok(HttpResponse::Ok().json(page.list(rows, |row: &RefundRecord| (row.created_at.get(), row.refund_no.clone()))))
 }
 
 /// The shop has sent a refund back itself. A repeat changes nothing.
-#[utoipa::path(tag = "operator", params(("refund_no" = String, Path)), request_body = Nothing, security(("operator_key" = [])),
-    responses((status = 200, body = RefundRecord), (status = 409, description = "not_refundable: a provider executes it, not the shop")))]
+#[utoipa::path(tag = "operator: orders", operation_id = "report_refunded", request_body = Nothing, security(("operator" = ["finance"])),
+    params(("refund_no" = String, Path, description = "The refund's number, from the list.")),
+    responses((status = 200, description = "The refund", body = RefundRecord)),
+    extensions(("x-refusals" = json!([Code::NotFound, Code::NotRefundable]))))]
 #[post("/operator/v1/refunds/{refund_no}/done", wrap = "from_fn(idempotency::once)")]
 pub async fn refund_done(
     app: Data<App>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +13,15 @@ use super::ops;
 use super::records;
 use super::row::{OrderRow, State};
 use super::sandbox::{Notification, Notify, Sandbox};
-use super::view::{OrderState, OrderView};
+use super::view::OrderView;
 use crate::app::App;
 use crate::campaign::live;
 use crate::code::Code;
 use crate::hot::{Place, Read};
 use crate::http::answer::Decided;
-use crate::http::body::{Json, KeyedJson, Nothing};
+use crate::http::body::{self, Json, KeyedJson, Nothing};
 use crate::http::caller;
-use crate::http::extract::Id;
+use crate::http::extract::{Id, word};
 use crate::http::idempotency;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -53,9 +53,10 @@ pub struct PaymentView {
 #[serde(deny_unknown_fields)]
 pub struct SandboxPay {
     /// How its notification comes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     notify: Notify,
-    /// Seconds until a late notification.
+    /// Seconds until a late notification; absent: 30.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     delay_seconds: Option<i64>,
     /// The payer's bank refuses: nothing is paid.
     #[serde(default)]
@@ -67,7 +68,7 @@ pub struct SandboxPay {
 #[serde(deny_unknown_fields)]
 pub struct Advance {
     /// Seconds, forward only.
-    #[schema(example = 900)]
+    #[schema(minimum = 0, maximum = 31_622_400, example = 900)]
     advance_seconds: i64,
 }
 
@@ -91,7 +92,8 @@ async fn own(app: &App, id: OrderId, user: UserId) -> Result<Option<OrderRow>, P
 }
 
 /// One of your orders.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), responses((status = 200, body = OrderView)))]
+#[utoipa::path(tag = "orders", operation_id = "get_order", params(("id" = OrderId, Path)),
+    responses((status = 200, description = "The order", body = OrderView)))]
 #[get("/v1/orders/{id}")]
 pub async fn read(app: Data<App>, session: Session, id: Id<OrderId>) -> Result<HttpResponse, Problem> {
     if let Some(order) = own(&app, id.0, session.user_id).await? {
@@ -103,8 +105,8 @@ pub async fn read(app: Data<App>, session: Session, id: Id<OrderId>) -> Result<H
 }
 
 /// Your orders, newest first.
-#[utoipa::path(tag = "orders", params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
-    responses((status = 200, body = List<OrderView>)))]
+#[utoipa::path(tag = "orders", operation_id = "list_my_orders", params(Page),
+    responses((status = 200, description = "A page", body = List<OrderView>)))]
 #[get("/v1/me/orders")]
 pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpResponse, Problem> {
     app.projector.all_caught_up().await;
@@ -114,8 +116,9 @@ pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpRe
 }
 
 /// Get what is needed to pay. From then on only the provider can say that the order was not paid.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = PaymentView),
-    (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
+#[utoipa::path(tag = "orders", operation_id = "request_payment", params(("id" = OrderId, Path)), request_body = Nothing,
+    responses((status = 200, description = "Who takes the payment, and what the client needs for it", body = PaymentView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OrderNotPayable, Code::OrderExpired]))))]
 #[post("/v1/orders/{id}/payment")]
 pub async fn request_payment(
     app: Data<App>,
@@ -149,8 +152,9 @@ async fn ask(app: &App, id: OrderId, user: UserId, key: Option<&crate::hot::lane
 }
 
 /// Give up an unpaid order.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), request_body = Nothing, responses((status = 200, body = OrderView),
-    (status = 409, description = "order_not_cancellable")))]
+#[utoipa::path(tag = "orders", operation_id = "cancel_order", params(("id" = OrderId, Path)), request_body = Nothing,
+    responses((status = 200, description = "The order", body = OrderView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OrderNotCancellable]))))]
 #[post("/v1/orders/{id}/cancel", wrap = "from_fn(idempotency::once)")]
 pub async fn cancel(
     app: Data<App>,
@@ -186,8 +190,9 @@ async fn closed(app: &App, id: OrderId, user: UserId, mut order: OrderRow) -> Re
 }
 
 /// The sandbox provider's page: the payer pays, or the bank refuses.
-#[utoipa::path(tag = "sandbox", params(("id" = OrderId, Path)), request_body = SandboxPay, responses((status = 200, body = OrderView),
-    (status = 409, description = "order_not_payable"), (status = 410, description = "order_expired")))]
+#[utoipa::path(tag = "sandbox", operation_id = "pay_in_sandbox", params(("id" = OrderId, Path)), request_body = SandboxPay,
+    responses((status = 200, description = "The order", body = OrderView)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OrderNotPayable, Code::OrderExpired]))))]
 #[post("/v1/sandbox/orders/{id}/pay", wrap = "from_fn(idempotency::once)")]
 pub async fn sandbox_pay(
     app: Data<App>,
@@ -271,13 +276,21 @@ pub async fn deliver(app: &App, notification: &Notification) -> Result<Option<Pl
 }
 
 /// Where the payment provider tells of payments. The body is signed.
-#[utoipa::path(tag = "payments", params(("provider" = String, Path)), request_body(content = String, content_type = "application/json"),
-    security(()), responses((status = 204, description = "taken in"), (status = 403, description = "the signature does not fit")))]
-#[post("/v1/payments/{provider}/notifications")]
-pub async fn take_notification(app: Data<App>, request: HttpRequest, provider: Path<String>, body: Bytes) -> Result<HttpResponse, Problem> {
+#[utoipa::path(tag = "payments", operation_id = "take_notification", security(()), request_body(content = Object, content_type = "application/json"),
+    params(("provider" = String, Path, description = "The provider that takes this shop's payments."),
+        ("Liebian-Signature" = String, Header, description = "The provider's signature of the body as it is sent.")),
+    responses((status = 204, description = "Taken in")), extensions(("x-refusals" = json!([Code::Forbidden, Code::NotFound]))))]
+#[post("/v1/payments/{provider}/notifications", wrap = "from_fn(idempotency::once)")]
+pub async fn take_notification(
+    app: Data<App>,
+    request: HttpRequest,
+    provider: Path<String>,
+    body: Payload,
+) -> Result<HttpResponse, Problem> {
     if provider.as_str() != app.cashier.provider.name() {
         return Err(Code::NotFound.into());
     }
+    let body = body::read(&request, body.into_inner(), body::DEFAULT_LIMIT).await?;
     let signature = request.headers().get("liebian-signature").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let body = String::from_utf8(body.to_vec()).map_err(|_not_utf8| Code::MalformedRequest)?;
     deliver(&app, &Notification { body, signature }).await?;
@@ -285,7 +298,8 @@ pub async fn take_notification(app: Data<App>, request: HttpRequest, provider: P
 }
 
 /// Move the engine's clock forward, so that a tester need not wait.
-#[utoipa::path(tag = "sandbox", request_body = Advance, security(("session" = [])), responses((status = 200, body = ClockView)))]
+#[utoipa::path(tag = "sandbox", operation_id = "advance_clock", request_body = Advance, security(("session" = []), ("operator" = ["viewer"])),
+    responses((status = 200, description = "The time it is now", body = ClockView)), extensions(("x-refusals" = json!([Code::NotFound]))))]
 #[post("/v1/sandbox/clock", wrap = "from_fn(idempotency::once)")]
 pub async fn advance(app: Data<App>, request: HttpRequest, body: Json<Advance>) -> Result<HttpResponse, Problem> {
     if app.sandbox.is_none() {
@@ -301,9 +315,4 @@ pub async fn advance(app: Data<App>, request: HttpRequest, body: Json<Advance>) 
     }
     app.move_clock(seconds).await?;
     Ok(HttpResponse::Ok().json(ClockView { now: app.clock.now() }))
-}
-
-/// The states that `?state=` may name.
-pub(super) fn state_of(word: &str) -> Result<OrderState, Problem> {
-    OrderState::from_word(word).ok_or_else(|| Problem::invalid("state", "is no state of an order"))
 }

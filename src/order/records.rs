@@ -124,6 +124,30 @@ pub async fn of_campaign(
     rows.into_iter().map(Row::read).collect()
 }
 
+/// Where a refund stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundState {
+    /// To be executed; what went wrong so far is beside it.
+    Pending,
+    /// The money is back.
+    Done,
+    /// Given to a person.
+    Stuck,
+}
+
+impl RefundState {
+    /// The word on the wire and in SQL.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
 /// A refund as operators see it.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct RefundRecord {
@@ -139,11 +163,13 @@ pub struct RefundRecord {
     pub amount_fen: Fen,
     /// Why.
     pub reason: String,
-    /// `pending` or `done`.
+    /// Where it stands.
+    #[schema(value_type = RefundState)]
     pub state: String,
     /// Tries so far.
     pub attempts: i64,
     /// What the provider said last, if it failed.
+    #[schema(required = true)]
     pub last_error: Option<String>,
     /// When it became due.
     #[serde(with = "crate::clock::rfc3339")]
@@ -151,7 +177,7 @@ pub struct RefundRecord {
     pub created_at: UnixMs,
     /// When it was executed.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub done_at: Option<UnixMs>,
 }
 

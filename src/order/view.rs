@@ -64,7 +64,7 @@ pub struct OrderView {
     #[schema(example = "cherry-1kg")]
     pub sku: String,
     /// Units.
-    #[schema(example = 1)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
     pub quantity: i64,
     /// What is to be paid.
     pub amount_fen: Fen,
@@ -76,12 +76,14 @@ pub struct OrderView {
     /// Where it is in its life.
     pub state: OrderState,
     /// Its room.
+    #[schema(required = true)]
     pub room_id: Option<RoomId>,
     /// Its chain, of a bargain.
+    #[schema(required = true)]
     pub chain_id: Option<String>,
     /// Until when the seat is held; null once paid or released.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-22T08:15:00Z")]
+    #[schema(required = true, value_type = Option<String>, format = DateTime, example = "2026-11-22T08:15:00Z")]
     pub pay_by: Option<UnixMs>,
     /// When it was placed.
     #[serde(with = "crate::clock::rfc3339")]
@@ -89,10 +91,10 @@ pub struct OrderView {
     pub created_at: UnixMs,
     /// When it was paid.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-22T08:01:00Z")]
+    #[schema(required = true, value_type = Option<String>, format = DateTime, example = "2026-11-22T08:01:00Z")]
     pub paid_at: Option<UnixMs>,
     /// Why it was released or refunded.
-    #[schema(example = "room_failed")]
+    #[schema(required = true, example = "room_failed")]
     pub reason: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page, bound};
+use crate::http::page::{List, Page, bound, id_or_any};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::store::fetch_all;
@@ -23,12 +23,16 @@ pub struct ShareRecord {
     campaign_id: CampaignId,
     /// Who shared it; null for the campaign's own link.
     #[sqlx(rename = "sharer_user_id")]
+    #[schema(required = true)]
     user_id: Option<UserId>,
     /// The room it leads to.
+    #[schema(required = true)]
     target_id: Option<RoomId>,
     /// The link by which the sharer came: the tree of shares.
+    #[schema(required = true)]
     parent_token: Option<String>,
     /// Where it was shared, in the client's words.
+    #[schema(required = true)]
     channel: Option<String>,
     /// Visits of its page and look-ups of it.
     visits: i64,
@@ -38,23 +42,31 @@ pub struct ShareRecord {
     created_at: UnixMs,
     /// When it was taken back.
     #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     revoked_at: Option<UnixMs>,
 }
 
 /// Which links to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct ShareQuery {
-    user_id: Option<String>,
-    room_id: Option<String>,
+    /// Only shared by this shopper.
+    #[param(inline, required = false, nullable = false)]
+    user_id: Option<UserId>,
+    /// Only to this room.
+    #[param(inline, required = false, nullable = false)]
+    room_id: Option<RoomId>,
+    /// Made at this time or later.
+    #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
+    /// Made before this time.
+    #[param(required = false, nullable = false, format = DateTime)]
     to: Option<String>,
 }
 
 /// A campaign's share links, newest first.
-#[utoipa::path(tag = "operator", params(("id" = CampaignId, Path), ("user_id" = Option<String>, Query), ("room_id" = Option<String>, Query),
-    ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
-    security(("operator_key" = [])), responses((status = 200, body = List<ShareRecord>)))]
+#[utoipa::path(tag = "operator: running", operation_id = "list_shares", security(("operator" = ["viewer"])),
+    params(("id" = CampaignId, Path), ShareQuery, Page), responses((status = 200, description = "A page", body = List<ShareRecord>)))]
 #[get("/operator/v1/campaigns/{id}/shares")]
 pub async fn list(
     app: Data<App>,
@@ -69,7 +81,7 @@ pub async fn list(
     let query = query.0;
     let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
     existing(&app, id.0).await?;
-    let (user, room) = (query.user_id.unwrap_or_default(), query.room_id.unwrap_or_default());
+    let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
     let (before, before_token) = page.before();
     let rows = fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, before_token, page.fetch())?;
     Ok(HttpResponse::Ok().json(page.list(rows, |row: &ShareRecord| (row.created_at.get(), row.token.clone()))))

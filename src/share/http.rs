@@ -1,5 +1,6 @@
 //! Routes of share links: make, take back, look up. Their page is in [`super::show`].
 
+use actix_web::http::header::LOCATION;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
@@ -29,8 +30,13 @@ pub struct NewShare {
     campaign_id: CampaignId,
     /// A room of it.
     target_id: Option<RoomId>,
-    /// Where it is shared, in the client's words; 1 to 64 characters.
-    #[schema(example = "friend_chat")]
+    /// Where it is shared, in the client's words; not blank, no control characters.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "friend_chat"
+    )]
     channel: Option<String>,
 }
 
@@ -62,13 +68,16 @@ pub struct ShareView {
     /// The campaign.
     campaign_id: CampaignId,
     /// A room of it.
+    #[schema(required = true)]
     target_id: Option<RoomId>,
     /// What `target_id` is.
+    #[schema(required = true)]
     target_kind: Option<TargetKind>,
     /// Where it was shared.
+    #[schema(required = true)]
     channel: Option<String>,
     /// The masked name of whoever shared it.
-    #[schema(example = "张**")]
+    #[schema(required = true, example = "张**")]
     sharer: Option<String>,
     /// When.
     #[serde(with = "crate::clock::rfc3339")]
@@ -79,8 +88,9 @@ pub struct ShareView {
 }
 
 /// Make a link to a campaign or one of its rooms. A visitor who came by a link of the campaign becomes its child in the tree.
-#[utoipa::path(tag = "shares", request_body = NewShare, security(("session" = [], "device" = [])),
-    responses((status = 201, body = MadeShare), (status = 404, description = "no such campaign or room")))]
+#[utoipa::path(tag = "shares", operation_id = "make_share", request_body = NewShare,
+    responses((status = 201, description = "The link", body = MadeShare, headers(("Location")))),
+    extensions(("x-refusals" = json!([Code::NotFound]))))]
 #[post("/v1/shares", wrap = "from_fn(idempotency::once)")]
 pub async fn create(
     app: Data<App>,
@@ -90,8 +100,8 @@ pub async fn create(
     body: Json<NewShare>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = body.0;
-    if wanted.channel.as_ref().is_some_and(|channel| channel.trim().is_empty() || channel.chars().count() > MAX_CHANNEL) {
-        return Err(Problem::invalid("channel", format!("must be 1 to {MAX_CHANNEL} characters")));
+    if wanted.channel.as_ref().is_some_and(|channel| !is_channel(channel)) {
+        return Err(Problem::invalid("channel", format!("must be 1 to {MAX_CHANNEL} visible characters")));
     }
     app.campaign(wanted.campaign_id).await?.ok_or(Code::NotFound)?;
     if let Some(room) = wanted.target_id {
@@ -111,12 +121,18 @@ pub async fn create(
         revoked_at: None,
     };
     links::insert(&app.store, &link).await?;
-    Ok(HttpResponse::Created().json(made(&app, link.token)))
+    let place = (LOCATION, format!("/v1/shares/{}", link.token));
+    Ok(HttpResponse::Created().insert_header(place).json(made(&app, link.token)))
+}
+
+fn is_channel(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= MAX_CHANNEL && !text.chars().any(char::is_control)
 }
 
 /// Take a link back. A repeat answers the same.
-#[utoipa::path(tag = "shares", params(("token" = String, Path)), security(("session" = [], "device" = [])),
-    responses((status = 204), (status = 403, description = "somebody else's link"), (status = 404, description = "share_invalid")))]
+#[utoipa::path(tag = "shares", operation_id = "revoke_share", params(("token" = String, Path, description = "A share link's token.")),
+    responses((status = 204, description = "It leads nowhere from now on")),
+    extensions(("x-refusals" = json!([Code::Forbidden, Code::ShareInvalid]))))]
 #[delete("/v1/shares/{token}")]
 pub async fn revoke(app: Data<App>, session: Session, _device: Device, token: Path<String>) -> Result<HttpResponse, Problem> {
     let link = known(&app, &token).await?;
@@ -129,8 +145,9 @@ pub async fn revoke(app: Data<App>, session: Session, _device: Device, token: Pa
 }
 
 /// What a link leads to, for a mini-program that was opened by it. Counts as a visit.
-#[utoipa::path(tag = "shares", params(("token" = String, Path)),
-    responses((status = 200, body = ShareView), (status = 404, description = "share_invalid"), (status = 410, description = "share_revoked")))]
+#[utoipa::path(tag = "shares", operation_id = "get_share", params(("token" = String, Path, description = "A share link's token.")),
+    responses((status = 200, description = "What the link leads to", body = ShareView)),
+    extensions(("x-refusals" = json!([Code::ShareInvalid, Code::ShareRevoked]))))]
 #[get("/v1/shares/{token}")]
 pub async fn read(app: Data<App>, token: Path<String>) -> Result<HttpResponse, Problem> {
     let link = standing(&app, &token).await?;

@@ -41,10 +41,14 @@ impl Parameters {
 }
 
 /// The page of a campaign, and of a room of it, for people.
-#[utoipa::path(tag = "shares", params(("token" = String, Path), ("lang" = Option<String>, Query, description = "zh or en"),
-    ("room" = Option<String>, Query, description = "another room of the campaign than the link's")),
-    responses((status = 200, content_type = "text/html", body = String), (status = 304, description = "unchanged since the ETag"),
-        (status = 404, description = "share_invalid"), (status = 410, description = "share_revoked")))]
+#[utoipa::path(tag = "shares", operation_id = "show_share", params(("token" = String, Path, description = "A share link's token."),
+        ("lang" = Option<String>, Query, nullable = false, description = "`zh` or `en`; else Accept-Language says, else it is Chinese."),
+        ("room" = Option<String>, Query, nullable = false, description = "Another room of the campaign than the link's.")),
+    responses((status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "As the caller knows it"),
+        (status = 404, description = "A page that says so, to those who accept HTML", content_type = "text/html", body = String),
+        (status = 410, description = "A page that says so, to those who accept HTML", content_type = "text/html", body = String)),
+    extensions(("x-refusals" = json!([Code::ShareInvalid, Code::ShareRevoked]))))]
 #[get("/s/{token}")]
 pub async fn show(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("token").unwrap_or_default();
@@ -62,8 +66,9 @@ pub async fn show(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, 
 }
 
 /// The link as a QR code.
-#[utoipa::path(tag = "shares", params(("token" = String, Path)), responses((status = 200, content_type = "image/svg+xml", body = String),
-    (status = 404, description = "share_invalid")))]
+#[utoipa::path(tag = "shares", operation_id = "show_share_code", params(("token" = String, Path, description = "A share link's token.")),
+    responses((status = 200, description = "The picture", content_type = "image/svg+xml", body = String)),
+    extensions(("x-refusals" = json!([Code::ShareInvalid]))))]
 #[get("/s/{token}/qr.svg")]
 pub async fn code(app: Data<App>, token: Path<String>) -> Result<HttpResponse, Problem> {
     let token = ShareToken::read(&app.secrets, &token).ok_or(Code::ShareInvalid)?;

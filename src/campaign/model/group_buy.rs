@@ -25,7 +25,6 @@ records! {
     /// A room size and the price every member pays at it.
     Tier {
         /// Members, 2 to 200.
-        #[schema(example = 3)]
         size: i64 => whole(2, 200),
         /// The price of one unit.
         price_fen: Fen => fen(),
@@ -34,10 +33,8 @@ records! {
     /// One thing on sale.
     GroupBuyItem => tiers_rise_and_fall {
         /// The stock-keeping unit, unique in the campaign.
-        #[schema(example = "cherry-1kg")]
         sku: String => sku(),
         /// Its name.
-        #[schema(example = "Cherries 1 kg")]
         title: String => line(MAX_TITLE),
         /// The price without the campaign, which the page compares with.
         list_price_fen: Fen => fen(),
@@ -46,7 +43,6 @@ records! {
         /// The price of buying alone; absent: not offered.
         solo_price_fen: Option<Fen> = None => maybe(fen()),
         /// Units of this campaign, apart from the shop's stock.
-        #[schema(example = 1000)]
         stock: i64 => whole(0, MAX_STOCK),
         /// What opening a room reserves.
         reserve: Reserve = Reserve::Seat => word(),

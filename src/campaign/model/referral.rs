@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{OneOfBuilder, Schema};
 
-use super::super::read::{
-    MAX_SPAN_SECONDS, Reader, defaults, fen, flag, line, list, maybe, record, records, sku, span, whole, word, words,
-};
+use super::super::read::described::{Field, sent};
+use super::super::read::forms::MAX_SPAN_SECONDS;
+use super::super::read::{Reader, defaults, fen, flag, line, list, maybe, own, record, records, sku, span, whole, word, words};
 use super::{ItemFacts, MAX_ITEMS, MAX_STOCK, MAX_TITLE, unique_skus};
 use crate::money::Fen;
 
@@ -15,7 +17,7 @@ const MAX_OVERRIDES: usize = 1_000;
 const WHOLE: i64 = 10_000;
 
 /// What one level earns of an order: a share of its amount, rounded down, or a fixed sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Level {
     /// A share of the order's amount.
@@ -70,7 +72,7 @@ records! {
         /// The stock-keeping unit.
         sku: String => sku(),
         /// Its levels.
-        levels: Vec<Level> => list(1, 2, level),
+        levels: Vec<Level> => list(1, 2, own(level, level_schema)),
     }
 
     /// How an inviter and an invited person are bound.
@@ -102,7 +104,7 @@ records! {
         /// What it is about; may be empty.
         items: Vec<ReferralItem> = Vec::new() => list(0, MAX_ITEMS, record()),
         /// One or two levels; the second is off unless written down.
-        levels: Vec<Level> => list(1, 2, level),
+        levels: Vec<Level> => list(1, 2, own(level, level_schema)),
         /// The operator has read the rules on a second level (WeChat §5.9).
         acknowledge_level_two: bool = false => flag(),
         /// Rates of single SKUs.
@@ -138,11 +140,17 @@ impl ReferralItem {
     }
 }
 
+fn level_schema() -> RefOr<Schema> {
+    let share = Field::of("basis_points", "A share of the order's amount, rounded down.", &whole(0, WHOLE), None);
+    let fixed = Field::of("fixed_fen", "A fixed sum.", &fen(), None);
+    OneOfBuilder::new().item(sent(&[share])).item(sent(&[fixed])).into()
+}
+
 fn level(reader: &mut Reader, value: &Value) -> Option<Level> {
     let object = reader.object(value)?;
     reader.refuse_unknown(object, &[&["basis_points", "fixed_fen"]]);
-    let share = reader.or_default(object, "basis_points", None, maybe(whole(0, WHOLE)))?;
-    let fixed = reader.or_default(object, "fixed_fen", None, maybe(fen()))?;
+    let share = reader.or_default(object, "basis_points", None, &maybe(whole(0, WHOLE)))?;
+    let fixed = reader.or_default(object, "fixed_fen", None, &maybe(fen()))?;
     match (share, fixed) {
         (Some(basis_points), None) => Some(Level::Share { basis_points }),
         (None, Some(fixed_fen)) => Some(Level::Fixed { fixed_fen }),

@@ -3,6 +3,7 @@
 mod attacks;
 mod campaigns;
 mod cash_desk;
+mod contract;
 mod documents;
 mod edges;
 mod heads;
@@ -16,6 +17,8 @@ mod refusals;
 mod repeats;
 mod rooms;
 mod running;
+mod schemathesis;
 mod shares;
 mod slowness;
+mod strangers;
 mod words;
