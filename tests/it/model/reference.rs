@@ -180,7 +180,9 @@ impl Reference {
             let ids: Vec<_> = words.collect();
             let (now, later) = ids.split_at(left.min(ids.len()));
             self.book.set_timer(&kind, later, at);
-            now.iter().for_each(|id| self.book.ring(&kind, id, self.now));
+            for id in now {
+                self.book.ring(&kind, id, self.now);
+            }
             left -= now.len();
         }
     }
