@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::assets::{ASSETS, Assets};
 use super::language::Language;
-use crate::campaign::view::{CampaignState, CampaignView};
+use crate::campaign::view::CampaignView;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::crypto::sha256;
@@ -23,10 +23,10 @@ use crate::group_buy::view::RoomView;
 
 mod offer;
 mod state;
+mod whole;
 pub mod words;
 
-use offer::{Offer, Other, Seat, crowd, face, others, seats};
-use state::{Deadline, State, shown_items, state};
+use whole::Page;
 use words::Texts;
 
 /// The page's Content-Security-Policy.
@@ -147,87 +147,6 @@ impl Files {
 }
 
 #[derive(Template)]
-#[template(path = "share/page.html", whitespace = "minimize")]
-struct Page<'p> {
-    data: &'p PageData,
-    campaign: &'p CampaignView,
-    room: Option<&'p RoomView>,
-    /// The one item, else none and `items` has them.
-    offer: Option<Offer<'p>>,
-    items: Vec<Offer<'p>>,
-    seats: Vec<Seat<'p>>,
-    crowd: &'static str,
-    others: Vec<Other>,
-    state: State,
-    shop: &'static str,
-    left_units: i64,
-    head: String,
-    sub: String,
-    news: String,
-    summary: String,
-    deadline: Deadline,
-    step_fill: String,
-    rule_span: String,
-    rule_limits: String,
-    url: String,
-    sharer_face: String,
-    label: &'static str,
-    left: String,
-    until: String,
-    picture: String,
-    other: Language,
-    other_address: String,
-    locale: &'static str,
-    assets: Files,
-    t: Texts,
-}
-
-impl<'p> Page<'p> {
-    fn new(data: &'p PageData, t: Texts) -> Self {
-        let (campaign, room, state) = (&*data.campaign, data.room.as_deref(), state(data));
-        let shown = shown_items(data);
-        let left_units = shown.iter().map(|item| item.stock_left.max(0)).sum();
-        let mut items: Vec<Offer<'p>> = shown.into_iter().filter_map(|item| Offer::new(item, room, t)).collect();
-        let offer = if items.len() == 1 { items.pop() } else { None };
-        let size = offer.as_ref().map_or(0, |offer| offer.size);
-        let (head, sub) = headline(state, room, size, t);
-        let (deadline, other) = (Deadline::of(data), t.0.other());
-        Self {
-            summary: offer.as_ref().map_or_else(|| t.say("step_join").to_owned(), |offer| summary(offer, t)),
-            seats: seats(data, offer.as_ref(), t),
-            crowd: crowd(size),
-            others: others(data, t),
-            shop: shop(campaign.state),
-            news: room.map(|room| t.fill("seats_now", [room.seats_taken, room.size, room.seats_paid])).unwrap_or_default(),
-            step_fill: offer.as_ref().map_or_else(|| t.say("step_enough").to_owned(), |offer| t.fill("step_fill", [offer.size])),
-            rule_span: t.fill("rule_span", [t.time(campaign.starts_at), t.time(campaign.ends_at)]),
-            rule_limits: t.fill("limits", [campaign.limits.quantity_per_order, campaign.limits.orders_per_user]),
-            url: data.url(),
-            sharer_face: data.sharer.as_deref().map(face).unwrap_or_default(),
-            label: deadline.label(t),
-            left: t.left(data.now, deadline.at()),
-            until: deadline.sentence(t),
-            picture: format!("{}{}", data.origin, ASSETS.picture.path()),
-            deadline,
-            other,
-            other_address: data.address_in(other),
-            locale: t.0.pick("zh_CN", "en_US"),
-            assets: Files::of(t.0),
-            data,
-            campaign,
-            room,
-            offer,
-            items,
-            state,
-            left_units,
-            head,
-            sub,
-            t,
-        }
-    }
-}
-
-#[derive(Template)]
 #[template(path = "share/notice.html", whitespace = "minimize")]
 struct Notice<'p> {
     title: &'p str,
@@ -236,33 +155,6 @@ struct Notice<'p> {
     style: &'static str,
     icon: String,
     t: Texts,
-}
-
-/// What the page says first.
-fn headline(state: State, room: Option<&RoomView>, size: i64, t: Texts) -> (String, String) {
-    let said = |key: String| t.say(&key).to_owned();
-    match (state, room) {
-        (State::Open, Some(room)) => (t.fill("open_head", [room.seats_left]), t.fill("open_sub", [room.size])),
-        (State::Formed, Some(room)) => (t.say("formed_head").to_owned(), t.fill("formed_sub", [room.seats_paid])),
-        (State::Live, _) if size > 0 => (t.say("live_head").to_owned(), t.fill("live_sub", [size - 1])),
-        (State::Live, _) => (t.say("live_head").to_owned(), t.say("step_join").to_owned()),
-        _ => (said(format!("{}_head", state.word())), said(format!("{}_sub", state.word()))),
-    }
-}
-
-/// The offer in one line, for previews of the link.
-fn summary(offer: &Offer<'_>, t: Texts) -> String {
-    let base = offer.less.as_ref().map(|_less| format!(", {} ¥{}", t.say("list_price"), offer.item.list_price_fen)).unwrap_or_default();
-    format!("¥{} {}{base}", offer.price, t.fill("each", [offer.size]))
-}
-
-const fn shop(state: CampaignState) -> &'static str {
-    match state {
-        CampaignState::Scheduled => "scheduled",
-        CampaignState::Live => "live",
-        CampaignState::Paused => "paused",
-        CampaignState::Ended => "ended",
-    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ async function states(shop, links) {
   all.held = await shared(cherries, await shop.room(cherries, 1, 1));
   all.full = await shared(cherries, await shop.room(cherries, 2, 1));
   all.formed = await shared(cherries, await shop.room(cherries, 3));
+  const english = await shop.publish();
+  all.english = await shared(english, await shop.room(english, 1, 1, ["Mei", "Ben"]));
   const five = await shop.publish({ title: "转角面包店：五人拼一箱，每人26.80元" }, { title: "周末面包盒", list_price_fen: 4200, tiers: [{ size: 5, price_fen: 2680 }] });
   all.five = await shared(five, await shop.room(five, 2, 1));
   const twelve = await shop.publish({ title: "Twelve for a crate of pears" }, { tiers: [{ size: 12, price_fen: 4950 }] });
@@ -140,7 +142,7 @@ async function shootAll(browser, base, all, shop) {
   for (const [name, more] of [["dark", { colorScheme: "dark" }], ["wechat", { userAgent: "Mozilla/5.0 MicroMessenger/8.0.50" }], ["no-script", { javaScriptEnabled: false }], ["narrow", { viewport: { width: 320, height: 640 } }]]) {
     const context = await phone(browser, { baseURL: base, ...more });
     const page = await context.newPage();
-    await page.goto(all.open || all.demo1);
+    await page.goto(all.open);
     await page.waitForTimeout(300);
     await page.screenshot({ path: join(folder, `phone-zh-${name}.png`), scale: "css", fullPage: name === "no-script" });
     await context.close();

@@ -128,6 +128,7 @@ mod tests {
             include_str!("../page.rs"),
             include_str!("offer.rs"),
             include_str!("state.rs"),
+            include_str!("whole.rs"),
             include_str!("../../../templates/share/page.html"),
             include_str!("../../../templates/share/notice.html"),
         );
