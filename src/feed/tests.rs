@@ -21,7 +21,8 @@ fn campaign() -> CampaignId {
 /// An entry as Lua packs it, with events of no interest.
 fn publish(hub: &mut Hub<()>, campaign: CampaignId, epoch: i64, (first, last): (i64, i64), rows: &[Row<'_>]) -> bool {
     let events = vec![(first, "group_buy.seat_held", [("room", "one")])];
-    let packed = rmp_serde::to_vec(&(1, epoch, 7, first, last, 1_700_000_000_000_i64, events, rows)).unwrap();
+    let changes: Vec<_> = rows.iter().map(|(table, field, row)| (*table, [*field, *row], [""; 0])).collect();
+    let packed = rmp_serde::to_vec(&(1, epoch, 7, first, last, 1_700_000_000_000_i64, events, changes)).unwrap();
     hub.publish(campaign, &Glance::at(&packed).unwrap())
 }
 

@@ -298,7 +298,8 @@ mod tests {
         let fields = [("order", rmpv::Value::from("o1")), ("number", rmpv::Value::from(2))];
         let fields = rmpv::Value::Map(fields.map(|(name, value)| (name.into(), value)).to_vec());
         let binary = serde_bytes::Bytes::new(&[0xff, 0, 0x91]);
-        let packed = rmp_serde::to_vec(&(1, 2, 3, 4, 5, 6, [(5, "order.refunded", fields)], [("orders", "o1", binary)])).unwrap();
+        let changes = [("orders", vec![serde_bytes::Bytes::new(b"o1"), binary], vec!["o2"])];
+        let packed = rmp_serde::to_vec(&(1, 2, 3, 4, 5, 6, [(5, "order.refunded", fields)], changes)).unwrap();
         let entry = Sealed::read("hash".to_owned(), packed).unwrap();
         assert_eq!(entry.head, Head { format: 1, epoch: 2, version: 3, first: 4, last: 5, at: 6 });
         assert_eq!(entry.head.ops(), 2);
@@ -306,5 +307,7 @@ mod tests {
         let (event, change) = (&body.events[0], &body.changes[0]);
         assert_eq!((event.0, event.1, event.text("order"), event.text("number")), (5, "order.refunded", Some("o1"), None));
         assert_eq!((change.0, change.1, change.2.as_ref()), ("orders", "o1", [0xff, 0, 0x91].as_slice()));
+        let deleted = &body.changes[1];
+        assert_eq!((deleted.0, deleted.1, deleted.2.is_empty(), body.changes.len()), ("orders", "o2", true, 2));
     }
 }
