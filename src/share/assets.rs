@@ -104,7 +104,8 @@ impl Asset {
 
 /// A file of the page, named by its content.
 #[utoipa::path(tag = "shares", operation_id = "get_asset", params(("name" = String, Path, description = "A file that the page names.")),
-    responses((status = 200, description = "Script, style or picture", content_type = "*/*", body = String)))]
+    responses((status = 200, description = "Script, style or picture", content_type = "*/*", body = String)),
+    extensions(("x-refusals" = json!([Code::NotFound]))))]
 #[get("/assets/{name}")]
 pub async fn file(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
     let asset = ASSETS.find(&name).ok_or(Code::NotFound)?;

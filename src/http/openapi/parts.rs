@@ -35,7 +35,7 @@ fn headers() -> [(&'static str, ObjectBuilder, bool, &'static str); 6] {
             "Where in the campaign's one order of things this was decided: campaign, epoch, sequence. Absent where memory knew the answer.",
         ),
         ("Idempotent-Replay", text().enum_values(Some(["true"])), false, "This is the first answer to the same Idempotency-Key again."),
-        ("ETag", text().pattern(Some("^\"[!-~]+\"$")), true, "Changes with what is answered; for `If-None-Match`."),
+        ("ETag", text().pattern(Some("^(W/)?\"[!-~]+\"$")), true, "Changes with what is answered; for `If-None-Match`."),
         (
             "Location",
             text().format(Some(utoipa::openapi::SchemaFormat::Custom("uri-reference".to_owned()))),

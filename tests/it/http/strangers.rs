@@ -8,7 +8,7 @@ use crate::support::{Answer, Document, Operation, Shopper, TestApp, served};
 /// What `{…}` stands for: things that are whose they are. Whoever else asks for one learns nothing, not even that it is there.
 const PRIVATE: [&str; 1] = ["orders"];
 /// Things that anybody may look at or take part in. What only its maker may do with them is `forbidden` to others.
-const PUBLIC: [&str; 5] = ["campaigns", "rooms", "shares", "s", "payments"];
+const PUBLIC: [&str; 6] = ["campaigns", "rooms", "shares", "s", "payments", "assets"];
 /// Roles, each may do what those before it may.
 const ROLES: [&str; 4] = ["viewer", "editor", "finance", "admin"];
 /// Ada's name; others see its first letter.
@@ -48,6 +48,7 @@ impl Ada {
             "orders" => self.order.clone(),
             "shares" | "s" => self.share.clone(),
             "payments" => "sandbox".to_owned(),
+            "assets" => "none".to_owned(),
             _ => panic!("say in PRIVATE or PUBLIC whose /{kind}/{{…}} are, and here which of them Ada has"),
         }
     }
