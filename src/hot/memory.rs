@@ -17,6 +17,8 @@ use crate::code::Code;
 const STANDS: Duration = Duration::from_millis(100);
 /// Targets remembered at once; beyond that all are forgotten.
 const TARGETS: usize = 10_000;
+/// These name another room to join, which may be another one after any seat that was taken or room that was opened.
+const NAME_ANOTHER: [Code; 3] = [Code::RoomFull, Code::RoomClosed, Code::RoomExpired];
 /// So many holders are kept (16 bytes and a table's slack each); a campaign with more is asked every time.
 const MOST_HOLDERS: usize = 1_000_000;
 
@@ -47,8 +49,17 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct State {
-    refused: HashMap<String, (Remembered, Instant)>,
+    refused: HashMap<String, Entry>,
+    /// How often somebody took something.
+    taken: u64,
     holders: Holders,
+}
+
+#[derive(Debug)]
+struct Entry {
+    remembered: Remembered,
+    until: Instant,
+    taken: u64,
 }
 
 /// Everybody who took something here.
@@ -70,13 +81,15 @@ impl Memory {
     pub fn refusal(&self, asks: &Asks, now: Instant) -> Option<Remembered> {
         let state = self.state();
         let Holders::Known(holders) = &state.holders else { return None };
-        let (remembered, until) = state.refused.get(&asks.target)?;
-        (*until > now && !holders.contains(&asks.who)).then(|| remembered.clone())
+        let entry = state.refused.get(&asks.target)?;
+        let overtaken = entry.taken != state.taken && NAME_ANOTHER.contains(&entry.remembered.code);
+        (entry.until > now && !overtaken && !holders.contains(&asks.who)).then(|| entry.remembered.clone())
     }
 
     /// The program said yes.
     pub fn took(&self, asks: &Asks) {
         let mut state = self.state();
+        state.taken = state.taken.wrapping_add(1);
         // Somebody got what was refused a moment ago.
         state.refused.remove(&asks.target);
         if let Holders::Reading(holders) | Holders::Known(holders) = &mut state.holders {
@@ -94,7 +107,8 @@ impl Memory {
         if state.refused.len() >= TARGETS {
             state.refused.clear();
         }
-        state.refused.insert(asks.target.clone(), (Remembered { code, payload: payload.to_vec() }, now + STANDS));
+        let entry = Entry { remembered: Remembered { code, payload: payload.to_vec() }, until: now + STANDS, taken: state.taken };
+        state.refused.insert(asks.target.clone(), entry);
         let unknown = matches!(state.holders, Holders::Unknown);
         if unknown {
             state.holders = Holders::Reading(HashSet::new());
@@ -144,7 +158,7 @@ mod tests {
     use crate::code::Code;
 
     fn asks(who: &str) -> Asks {
-        Asks { who: who.to_owned(), target: "sku".to_owned(), to_anybody: &[Code::SoldOut] }
+        Asks { who: who.to_owned(), target: "sku".to_owned(), to_anybody: &[Code::SoldOut, Code::RoomFull] }
     }
 
     #[test]
@@ -177,5 +191,18 @@ mod tests {
         assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now), "the holders are read again");
         memory.holders(None);
         assert!(memory.refused(&asks("late"), Code::SoldOut, &[], now), "they could not be read");
+    }
+
+    #[test]
+    fn the_room_that_a_refusal_names_is_asked_for_again_when_anybody_takes_a_seat() {
+        let (memory, now) = (Memory::default(), Instant::now());
+        assert!(memory.refused(&asks("late"), Code::RoomFull, &[], now));
+        memory.holders(Some(Vec::new()));
+        assert!(memory.refusal(&asks("stranger"), now).is_some());
+        memory.took(&Asks { target: "another room".to_owned(), ..asks("quick") });
+        assert!(memory.refusal(&asks("stranger"), now).is_none());
+        assert!(!memory.refused(&asks("late"), Code::SoldOut, &[], now));
+        memory.took(&Asks { target: "another room".to_owned(), ..asks("quick") });
+        assert!(memory.refusal(&asks("stranger"), now).is_some(), "no unit comes back by that");
     }
 }

@@ -215,7 +215,9 @@ impl Redis {
         loop {
             let (next, page): (String, Vec<(String, Vec<u8>)>) =
                 self.command(command, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
-            page.into_iter().for_each(|(field, row)| take(field, row));
+            for (field, row) in page {
+                take(field, row);
+            }
             if next == "0" {
                 return Ok(());
             }

@@ -170,7 +170,7 @@ mod tests {
                 assert!(VARIABLES.contains(&name), "--{name}");
             }
         }
-        let letters: std::collections::BTreeSet<_> = VARIABLES.iter().map(|name| &name[..1]).collect();
+        let letters: std::collections::BTreeSet<_> = VARIABLES.iter().map(|name| name.chars().next()).collect();
         assert_eq!(letters.len(), VARIABLES.len());
     }
 

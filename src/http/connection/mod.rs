@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A request moves a few cells of its connection; no timer is set or cleared for it. Twice a second each worker looks at its connections
-//! ([`watch`]) and ends those that have been at one thing for too long. The phases are told by the bytes that pass ([`stream`]) and by
+//! (`watch`) and ends those that have been at one thing for too long. The phases are told by the bytes that pass (`stream`) and by
 //! the envelope around the handlers, which holds an [`AtWork`].
 
 pub mod crowd;

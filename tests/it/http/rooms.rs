@@ -50,7 +50,7 @@ served! {
         assert_eq!((&order["quantity"], &order["amount_fen"], &order["paid_fen"]), (&json!(2), &json!(9900), &json!(0)));
         assert_eq!((&order["state"], &order["room_id"], &order["sku"]), (&json!("awaiting_payment"), &room["id"], &json!("tea")));
         assert_eq!((&room["price_fen"], &room["size"], &room["leader"]), (&json!(4950), &json!(3), &json!("张**")));
-        assert_eq!(room["members"], json!([{"name": "张**", "leader": true, "paid": false}]));
+        assert_eq!(room["members"], json!([{"name": "张**", "leader": true, "paid": false, "you": true}]));
         assert_eq!(room["you"], json!({"order_id": order["id"], "leader": true}));
         assert_eq!(app.stock(&campaign).await, (8, 2, 0));
         let seen = app.room(room["id"].as_str().unwrap()).await;
