@@ -162,10 +162,9 @@ impl<M: Send + Sync + 'static> Feed<M> {
         for campaign in campaigns {
             let due = self.hub().due(campaign, AFRESH);
             let entries = match due {
-                Due::Nothing => 0,
                 Due::Rows(names) if polled => self.read_afresh(campaign, names).await,
                 Due::Log(place) if polled || self.has_grown(campaign, place) => self.read_on(campaign, place, polled).await,
-                Due::Rows(_) | Due::Log(_) => 0,
+                Due::Nothing | Due::Rows(_) | Due::Log(_) => 0,
             };
             found |= entries > 0;
             more |= entries >= PAGE;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::problem::Problem;
 use crate::code::Code;
 
-/// Streams that one process keeps open: they hold some 250 MB then, and a change of a thing that all of them show is as many writes.
+/// Streams that one process keeps open: they hold some 200 MB then, and a change of a thing that all of them show is as many writes.
 const MOST: u32 = 10_000;
 /// Of these for one address, which may be a whole town behind a carrier's NAT.
 const MOST_FOR_ONE: u32 = 4_000;
