@@ -19,7 +19,7 @@ use crate::http::answer;
 use crate::http::caller::MaybeSession;
 use crate::http::extract::{Id, Query};
 use crate::http::problem::Problem;
-use crate::http::stream::{self, Show, States};
+use crate::http::stream::{self, Show, States, StreamEvent};
 use crate::id::{RoomId, UserId};
 
 /// The table of rooms in hot state.
@@ -92,7 +92,7 @@ async fn changed(app: &App, request: &HttpRequest, id: RoomId, user: Option<User
 /// state first.
 #[utoipa::path(tag = "rooms", operation_id = "watch_room", security((), ("session" = [])),
     params(("id" = RoomId, Path), ("Last-Event-ID" = Option<String>, Header, description = "Not needed: the present state comes first.")),
-    responses((status = 200, content_type = "text/event-stream", body = String,
+    responses((status = 200, content_type = "text/event-stream", body = StreamEvent,
         description = "Server-Sent Events, data: a room as compact JSON")))]
 #[get("/v1/rooms/{id}/live")]
 pub async fn live(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<RoomId>) -> Result<HttpResponse, Problem> {

@@ -26,6 +26,22 @@ const BEAT: Duration = Duration::from_secs(15);
 /// A reader whose stream ended comes back after so many milliseconds, each after another time: a restart must not bring them all at once.
 const RETRY_MS: std::ops::Range<u32> = 1_000..5_000;
 
+/// An event as its reader finds it.
+#[derive(Debug, utoipa::ToSchema)]
+pub struct StreamEvent {
+    /// What it shows.
+    #[schema(example = "room")]
+    pub event: String,
+    /// `<epoch>-<sequence>`: rises from event to event.
+    #[schema(example = "1-42")]
+    pub id: String,
+    /// The thing as it is then: the JSON that a GET of it answers.
+    pub data: String,
+    /// In the first event: come back after so many milliseconds when the stream has ended.
+    #[schema(nullable = false)]
+    pub retry: Option<u32>,
+}
+
 /// What is sent of a change.
 #[derive(Debug)]
 pub struct Made {

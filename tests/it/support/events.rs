@@ -24,7 +24,7 @@ pub struct Event {
 pub struct Events {
     /// The head of the answer, and its body as it comes.
     pub answer: reqwest::Response,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl TestApp {
@@ -46,7 +46,7 @@ impl TestApp {
         }
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
-        Events { answer, text: String::new() }
+        Events { answer, text: Vec::new() }
     }
 }
 
@@ -87,17 +87,17 @@ impl Events {
     /// The next block of lines, comments too.
     pub async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let block = block.to_owned();
-                self.text = rest.to_owned();
-                return Some(block);
+            // In bytes: a chunk may end in the middle of a character, a block never does.
+            if let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
+                let block = String::from_utf8(self.text.drain(..end + 2).collect()).expect("UTF-8");
+                return Some(block.trim_end().to_owned());
             }
             let chunk = tokio::time::timeout(Duration::from_secs(20), self.answer.chunk()).await.expect("something within 20 s");
             let Some(chunk) = chunk.expect("a stream that ends as it should") else {
-                assert_eq!(self.text, "", "ended in the middle of an event");
+                assert!(self.text.is_empty(), "ended in the middle of an event");
                 return None;
             };
-            self.text.push_str(str::from_utf8(&chunk).expect("UTF-8"));
+            self.text.extend_from_slice(&chunk);
         }
     }
 }
