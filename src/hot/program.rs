@@ -39,7 +39,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program from the text of its ops ([`lua!`]: every file after `lua/lib`'s state and log) and the tables they use.
+    /// A program from the text of its ops (`lua!`: every file after `lua/lib`'s state and log) and the tables they use.
     #[must_use]
     pub fn new(tables: &'static [&'static str], ops: &str) -> Self {
         let ops = format!("{NAMES}{LIB}{ANSWERS}{ops}{ENGINE}");

@@ -5,7 +5,7 @@
 //! compare-and-set finds another cursor rolls back: somebody else projects this campaign.
 //!
 //! [`recovery`] compares Redis with SQL after every restart, failover or contradiction, and opens the campaign's lane under a new
-//! epoch. [`keeper`] gives each campaign a [`task`] of its own that does both.
+//! epoch. [`keeper`] gives each campaign a task of its own that does both.
 
 pub mod batch;
 pub mod cursor;
