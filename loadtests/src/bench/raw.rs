@@ -105,11 +105,11 @@ impl Raw {
             command.arg(op);
         }
         let reply: Vec<Value> = command.query_async(&mut self.connection.clone()).await?;
-        let (Some(Value::BulkString(word)), Some(Value::Array(answers))) = (reply.first(), reply.get(4)) else {
+        let (Some(Value::BulkString(word)), Some(answers)) = (reply.first(), reply.get(5..)) else {
             return Err(format!("an unexpected reply: {reply:?}").into());
         };
-        let yes = |answer: &&Value| matches!(answer, Value::Array(parts) if parts.first() == Some(&Value::Int(1)));
-        if word == b"ok" && answers.iter().filter(yes).count() == ops.len() { Ok(()) } else { Err("an op was refused".into()) }
+        let yes = answers.chunks(6).filter(|answer| answer.first() == Some(&Value::Int(1))).count();
+        if word == b"ok" && yes == ops.len() { Ok(()) } else { Err("an op was refused".into()) }
     }
 
     async fn batches(&self, ops: &[Vec<u8>]) -> Outcome<()> {
