@@ -1,9 +1,10 @@
 //! Ids that route themselves.
 //!
 //! A room's or order's id carries its campaign's tag, so a request finds its Redis hash slot without a look-up:
-//! `room_` + 8 (campaign) + 16 (chance), `ord_` + 8 + 16. All are at most 32 characters of `[0-9A-Za-z_]`, so an order id serves as
-//! a WeChat Pay `out_trade_no`. Sixteen base62 characters are 95 random bits: nobody guesses one.
-//! Inside Redis, where the campaign is in the key, only the last 16 characters are kept ("hot" form).
+//! `room_` + 8 (campaign) + 6 (time) + 10 (chance), `ord_` likewise. All are at most 32 characters of `[0-9A-Za-z_]`, so an order id serves as
+//! a WeChat Pay `out_trade_no`. Ten base62 characters are 59 random bits, new ones each tenth of a second: nobody guesses one.
+//! Time comes first so that what is made together lies together in SQL's indexes: at random places each new row of a spike would touch,
+//! log and write back pages of its own. Inside Redis, where the campaign is in the key, only the last 16 characters are kept ("hot" form).
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +12,13 @@ use std::str::FromStr;
 use rand::RngExt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+use crate::clock::UnixMs;
+
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const TAG: usize = 8;
 const CHANCE: usize = 16;
+/// Of these, those that tell the tenth of a second.
+const TIME: usize = 6;
 
 /// Text that is not an id of the wanted kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +32,18 @@ struct Base62<const N: usize>([u8; N]);
 impl<const N: usize> Base62<N> {
     fn random(rng: &mut impl rand::Rng) -> Self {
         Self(std::array::from_fn(|_| BASE62.get(rng.random_range(0..BASE62.len())).copied().unwrap_or(b'0')))
+    }
+
+    /// Time, then chance. What fits into six characters begins anew after 180 years.
+    fn made_at(now: UnixMs, rng: &mut impl rand::Rng) -> Self {
+        let mut id = Self::random(rng);
+        let mut tenths = now.get().div_euclid(100);
+        for place in id.0.iter_mut().take(TIME).rev() {
+            let digit = usize::try_from(tenths.rem_euclid(62)).ok().and_then(|digit| BASE62.get(digit));
+            *place = digit.copied().unwrap_or(b'0');
+            tenths = tenths.div_euclid(62);
+        }
+        id
     }
 
     fn parse(text: &str) -> Result<Self, NotAnId> {
@@ -51,11 +68,11 @@ pub struct UserId(Base62<CHANCE>);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(Base62<CHANCE>);
 
-/// The id of a room: `room_`, its campaign's tag and 16 characters.
+/// The id of a room: `room_`, its campaign's tag, 6 characters of time and 10 of chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Base62<TAG>, Base62<CHANCE>);
 
-/// The id of an order: `ord_`, its campaign's tag and 16 characters.
+/// The id of an order: `ord_`, its campaign's tag, 6 characters of time and 10 of chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(Base62<TAG>, Base62<CHANCE>);
 
@@ -102,8 +119,8 @@ macro_rules! campaign_bound_id {
     ($name:ident, $prefix:literal, $chance:literal, $about:literal) => {
         impl $name {
             /// A new one in `campaign`.
-            pub fn random(campaign: CampaignId, rng: &mut impl rand::Rng) -> Self {
-                Self(campaign.0, Base62::random(rng))
+            pub fn new(campaign: CampaignId, now: UnixMs, rng: &mut impl rand::Rng) -> Self {
+                Self(campaign.0, Base62::made_at(now, rng))
             }
 
             /// The campaign it belongs to.
@@ -190,17 +207,31 @@ campaign_bound_id!(OrderId, "ord_", 24, "The id of an order, also the payment pr
 #[cfg(test)]
 mod tests {
     use super::{CampaignId, NotAnId, OrderId, RoomId, UserId};
+    use crate::clock::UnixMs;
+
+    const NOW: UnixMs = UnixMs::new(1_795_305_600_123);
 
     #[test]
     fn ids_read_back_route_themselves_and_fit_a_trade_number() {
         let mut rng = rand::rng();
         let campaign = CampaignId::random(&mut rng);
-        let order = OrderId::random(campaign, &mut rng);
+        let order = OrderId::new(campaign, NOW, &mut rng);
         assert_eq!(order.to_string().parse(), Ok(order));
         assert_eq!(order.campaign(), campaign);
         assert_eq!(OrderId::from_hot(campaign, order.hot()), Ok(order));
         assert!(order.to_string().len() <= 32);
-        assert!(RoomId::random(campaign, &mut rng).to_string().len() <= 32);
+        assert!(RoomId::new(campaign, NOW, &mut rng).to_string().len() <= 32);
+    }
+
+    #[test]
+    fn later_ids_are_greater_and_no_two_are_alike() {
+        let mut rng = rand::rng();
+        let campaign = CampaignId::random(&mut rng);
+        let mut made: Vec<_> = (0..100).map(|second| OrderId::new(campaign, NOW.plus_seconds(second), &mut rng)).collect();
+        let text: Vec<_> = made.iter().map(ToString::to_string).collect();
+        assert!(made.is_sorted() && text.is_sorted());
+        made.extend((0..1000).map(|_| OrderId::new(campaign, NOW, &mut rng)));
+        assert_eq!(made.iter().collect::<std::collections::BTreeSet<_>>().len(), 1100);
     }
 
     #[test]

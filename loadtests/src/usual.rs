@@ -20,9 +20,20 @@ use crate::Outcome;
 const SCRIPT: &str = include_str!("../lua/usual_join.lua");
 const CONNECTIONS: usize = 16;
 
-/// `GET /` answers two bytes; no middleware.
+/// As many bytes as a campaign page has in one language and without a picture, give or take a few.
+static PAGE: [u8; 8_200] = [b' '; 8_200];
+/// A refusal as shoppers get it.
+const REFUSAL: &str = r#"{"type":"/problems#sold_out","title":"Sold out","status":409,"code":"sold_out","detail":"All units are taken. Some may come back when payments do not come.","retry":"later","request_id":"0123456789abcdef0123456789abcdef"}"#;
+
+/// `GET /` answers two bytes; no middleware. Beside it answers as long as the server's own, for what it costs only to carry them.
 pub async fn noop(port: u16) -> std::io::Result<()> {
-    HttpServer::new(|| App::new().route("/", web::get().to(async || "ok")))
+    let refuse = async || HttpResponse::Conflict().content_type("application/problem+json").body(REFUSAL);
+    HttpServer::new(move || {
+        App::new()
+            .route("/", web::get().to(async || "ok"))
+            .route("/page", web::get().to(async || HttpResponse::Ok().content_type("text/html").body(&PAGE[..])))
+            .route("/v1/campaigns/{id}/rooms", web::post().to(refuse))
+    })
         .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
         .bind(("127.0.0.1", port))?
         .run()
@@ -55,7 +66,7 @@ struct Body {
 async fn join(state: Data<State>, request: HttpRequest, room: web::Path<RoomId>, body: web::Json<Body>) -> HttpResponse {
     let now = now();
     let Some((session, device)) = caller(&state.secrets, &request, now) else { return HttpResponse::Unauthorized().finish() };
-    let order = OrderId::random(room.campaign(), &mut rand::rng());
+    let order = OrderId::new(room.campaign(), now, &mut rand::rng());
     let mut call = state.script.prepare_invoke();
     for key in keys(*room, order, session.user_id, &device) {
         call.key(key);
@@ -111,7 +122,7 @@ pub async fn rooms(redis_url: &str, count: usize, size: usize) -> Outcome<Vec<Ro
     let mut connection = redis::Client::open(redis_url)?.get_multiplexed_async_connection().await?;
     let mut rng = rand::rng();
     let campaign = CampaignId::random(&mut rng);
-    let rooms: Vec<RoomId> = (0..count).map(|_| RoomId::random(campaign, &mut rng)).collect();
+    let rooms: Vec<RoomId> = (0..count).map(|_| RoomId::new(campaign, now(), &mut rng)).collect();
     redis::pipe()
         .hset_multiple(format!("{{{campaign}}}:stock"), &[("left", count * size), ("held", 0)])
         .set(format!("{{{campaign}}}:status"), "live")

@@ -83,8 +83,8 @@ pub async fn open_room(
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided, Trouble> {
     let (room, order) = {
-        let mut rng = rand::rng();
-        (RoomId::random(campaign, &mut rng), OrderId::random(campaign, &mut rng))
+        let (now, mut rng) = (engine.clock().now(), rand::rng());
+        (RoomId::new(campaign, now, &mut rng), OrderId::new(campaign, now, &mut rng))
     };
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity };
@@ -106,7 +106,7 @@ pub async fn join_room(
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided, Trouble> {
     let campaign = room.campaign();
-    let order = OrderId::random(campaign, &mut rand::rng());
+    let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity };
     let asks = Asks { who: user.to_owned(), target: format!("{} x{quantity}", room.hot()), to_anybody: NO_SEAT_FOR_ANYBODY };

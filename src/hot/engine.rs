@@ -99,6 +99,12 @@ impl Engine {
         self.stream.lock().ok()?.take()
     }
 
+    /// The clock outside the scripts.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The way to Redis.
     #[must_use]
     pub fn redis(&self) -> &Redis {
@@ -125,6 +131,7 @@ impl Engine {
                 memory: Memory::default(),
                 news: self.news.clone(),
                 committed: Arc::clone(&self.committed),
+                hurry: Notify::new(),
             });
             tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
             Ends { shared, admit, drain, poke }
@@ -308,7 +315,18 @@ impl Engine {
     /// Follows the place up to which SQL has the log.
     #[must_use]
     pub fn projected(&self, campaign: CampaignId) -> Option<watch::Receiver<Place>> {
-        Some(self.ends(campaign)?.shared.projected.subscribe())
+        let shared = &self.ends(campaign)?.shared;
+        let place = shared.projected.subscribe();
+        shared.hurry.notify_one();
+        Some(place)
+    }
+
+    /// Comes back when somebody waits for SQL to have more of the log.
+    pub async fn awaited(&self, campaign: CampaignId) {
+        let Some(ends) = self.ends(campaign) else { return };
+        if ends.shared.projected.receiver_count() == 0 {
+            ends.shared.hurry.notified().await;
+        }
     }
 
     /// The projector has brought SQL up to `place`.

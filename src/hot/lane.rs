@@ -162,6 +162,8 @@ pub(super) struct Shared {
     pub news: mpsc::UnboundedSender<News>,
     /// Poked when the log grew: for those who read it, whichever campaign's it is.
     pub committed: Arc<Notify>,
+    /// Poked when somebody begins to wait for SQL.
+    pub hurry: Notify,
 }
 
 impl Shared {

@@ -13,6 +13,9 @@ use crate::hot::lane::Gate;
 use crate::id::CampaignId;
 use crate::store::StoreError;
 
+/// So long a log is let grow before it is projected, as long as nobody waits for it: with a page a batch, SQL would fsync with every batch and
+/// write a room once for each of its seats.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long after trouble a recovery is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Log entries kept behind the cursor, for readers of the live log, in sequences.
@@ -40,6 +43,10 @@ impl Calls {
             *asked = Some((mode, reason));
         }
         self.wake.notify_one();
+    }
+
+    fn is_recovery_due(&self) -> bool {
+        self.recovery.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn take(&self) -> Option<(Mode, String)> {
@@ -72,12 +79,19 @@ impl Task {
             } else if !self.page().await {
                 tokio::select! {
                     biased;
-                    _ = stop.changed() => {}
-                    () = self.calls.wake.notified() => {}
+                    gone = stop.changed() => if gone.is_err() { return },
+                    () = self.calls.wake.notified() => self.gather().await,
                 }
             }
         }
         while self.page().await {}
+    }
+
+    async fn gather(&self) {
+        if !self.calls.is_recovery_due() {
+            // Whether somebody waits or the time is over, it is projected now.
+            let _late = tokio::time::timeout(GATHER, self.projector.engine.awaited(self.campaign)).await;
+        }
     }
 
     async fn recover(&mut self, mode: Mode, mut reason: String) {

@@ -115,7 +115,7 @@ both_databases! {
     async fn ids_money_and_time_bind_and_decode_as_they_are(db: &Db) {
         let mut rng = rand::rng();
         let campaign = CampaignId::random(&mut rng);
-        let (order, fen, at) = (OrderId::random(campaign, &mut rng), Fen::new(4950), UnixMs::new(1_795_305_600_123));
+        let (order, fen, at) = (OrderId::new(campaign, UnixMs::new(0), &mut rng), Fen::new(4950), UnixMs::new(1_795_305_600_123));
         let sql = "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at, looks) VALUES ($1, $2, 'sandbox', $3, $4, 0)";
         execute!(&db.store, sql, order, campaign, fen, at).unwrap();
         let sql = "SELECT order_id, campaign_id, amount_fen, created_at, look_at FROM payment_requests WHERE order_id = $1";

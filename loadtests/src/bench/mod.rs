@@ -37,6 +37,8 @@ const STREAMS: usize = 2_000;
 /// Joins of a raw measurement, in batches and one by one.
 const BATCHED: usize = 100_000;
 const SINGLE: usize = 20_000;
+/// Joins whose cost is looked at beside few and beside many seats.
+const COSTED: usize = 20_000;
 /// Rooms whose log is projected.
 const BACKLOG: u64 = 20_000;
 /// More requests a second than this machine will do; so many are made ready.
@@ -144,10 +146,13 @@ impl Bench {
         if self.wants("page") {
             self.tell(round, "the campaign page");
             figures.add("page_rps", self.page().await?);
+            figures.add("same_bytes_as_page_rps", self.get(&format!("{}/page", self.noop.base)).await?);
         }
         if self.wants("sold_out") {
             self.tell(round, "refusals of a sold-out campaign");
-            figures.add("sold_out_rps", self.sold_out().await?);
+            let (refused, ready) = self.sold_out().await?;
+            figures.add("sold_out_rps", refused);
+            figures.add("same_bytes_as_sold_out_rps", ready);
         }
         if self.wants("join") {
             self.tell(round, "joins");
@@ -206,11 +211,11 @@ impl Bench {
         self.bar.set_message(format!("{} seats in Redis", self.args.seats));
         let raw = Raw::start(&self.fresh(0, "memory")?).await?;
         raw.batched(1_000).await?;
-        let small = raw.batched(BATCHED).await?;
+        let small = raw.cost(COSTED).await?;
         figures.add("redis_bytes_per_seat", raw.bytes_per_seat(self.args.seats as usize).await?);
-        let large = raw.batched(BATCHED).await?;
-        figures.add("redis_us_per_join", small.cpu_us);
-        figures.add("join_cost_large_over_small", large.cpu_us / small.cpu_us);
+        let large = raw.cost(COSTED).await?;
+        figures.add("redis_us_per_join", small);
+        figures.add("join_cost_large_over_small", large / small);
         Ok(())
     }
 
@@ -228,7 +233,8 @@ impl Bench {
         self.get(&format!("{}{path}", self.liebian.server.base)).await
     }
 
-    async fn sold_out(&self) -> Outcome<f64> {
+    /// Refusals a second, and how often a handler that only sends a refusal of as many bytes answers the same requests.
+    async fn sold_out(&self) -> Outcome<(f64, f64)> {
         let campaign = self.publish(1).await?;
         let path = format!("/v1/campaigns/{campaign}/rooms");
         let shoppers = self.shoppers(1 + self.most()).await?;
@@ -238,8 +244,13 @@ impl Bench {
         for shopper in &shoppers[1..] {
             requests.post(&path, &shopper.headers, body)?;
         }
-        let seen = self.replay(&self.liebian.server, requests, self.args.seconds).await?;
-        if seen.refused == seen.answers { Ok(seen.per_second) } else { Err("somebody was not refused".into()) }
+        let requests = requests.finish()?;
+        let seen = wrk::replay(&self.liebian.server.base, &requests, self.args.connections, self.args.seconds).await?;
+        let ready = wrk::replay(&self.noop.base, &requests, self.args.connections, self.args.seconds).await?;
+        if seen.refused < seen.answers || ready.refused < ready.answers {
+            return Err("somebody was not refused".into());
+        }
+        Ok((seen.per_second, ready.per_second))
     }
 
     /// Every join is of a shopper of their own, on a device of their own, into a seat that is free.

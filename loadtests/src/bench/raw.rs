@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use liebian::clock::Clock;
 use liebian::hot::Class;
 use liebian::hot::program::Program;
 use liebian::id::{CampaignId, OrderId, RoomId, UserId};
@@ -91,8 +92,8 @@ impl Raw {
     }
 
     fn ids(&self) -> (String, String, String) {
-        let mut rng = rand::rng();
-        let (room, order) = (RoomId::random(self.campaign, &mut rng), OrderId::random(self.campaign, &mut rng));
+        let (now, mut rng) = (Clock::default().now(), rand::rng());
+        let (room, order) = (RoomId::new(self.campaign, now, &mut rng), OrderId::new(self.campaign, now, &mut rng));
         (room.hot().to_owned(), order.hot().to_owned(), UserId::random(&mut rng).hot().to_owned())
     }
 
@@ -151,6 +152,21 @@ impl Raw {
             self.forget_log().await?;
         }
         Ok((self.memory().await? - before) / (seats / (SIZE * 10_000) * SIZE * 10_000) as f64)
+    }
+
+    /// The middle one of three measurements, with nothing else going on: while Redis writes its append-only file anew, every page that it
+    /// touches is copied.
+    pub async fn cost(&self, count: usize) -> Outcome<f64> {
+        let mut costs = Vec::new();
+        for _ in 0..3 {
+            while self.info("persistence", "aof_rewrite_in_progress:").await? > 0.0 {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            costs.push(self.batched(count).await?.cpu_us);
+        }
+        costs.sort_by(f64::total_cmp);
+        eprintln!("Redis' CPU a join: {costs:.1?} µs");
+        Ok(costs[1])
     }
 
     /// What the projector does behind its cursor.
