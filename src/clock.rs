@@ -110,11 +110,16 @@ pub struct Clock {
 impl Clock {
     /// Now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn now(&self) -> UnixMs {
+        UnixMs(self.unmoved().0.saturating_add(self.offset_ms()))
+    }
+
+    /// The machine's own clock, for what is not the campaigns' business.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub fn unmoved(&self) -> UnixMs {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ms = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
-        UnixMs(ms.saturating_add(self.offset_ms()))
+        UnixMs(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// How far the sandbox has moved time, in milliseconds; 0 outside tests.

@@ -197,7 +197,7 @@ pub async fn add_stock(
     body: KeyedJson<AddStock>,
 ) -> Result<HttpResponse, Problem> {
     let AddStock { sku, add } = body.body;
-    if add == 0 || add.abs() > MOST_UNITS {
+    if add == 0 || !(-MOST_UNITS..=MOST_UNITS).contains(&add) {
         return Err(Problem::invalid("add", format!("must be 1 to {MOST_UNITS}, or the same below zero")));
     }
     running(&app, id.0).await?;

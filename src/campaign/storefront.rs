@@ -45,14 +45,14 @@ pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
 pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     let user = session.0.map(|session| session.user_id);
     let live = live::read(&app, id.0, user).await?.ok_or(Code::NotFound)?;
-    let etag = etag(&live, user);
-    if is_known(&request, &etag) {
-        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
-    }
     let newcomer = match user {
         Some(user) => Some(users::is_newcomer(&app.store, user).await?),
         None => None,
     };
+    let etag = etag(&live, user, newcomer);
+    if is_known(&request, &etag) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
+    }
     let view = live.view(newcomer).ok_or(Code::NotFound)?;
     Ok(json(etag, &view))
 }
@@ -62,10 +62,10 @@ fn json(etag: String, body: &impl Serialize) -> HttpResponse {
 }
 
 /// Changes with everything in the view but its `now`.
-fn etag(live: &Live, user: Option<UserId>) -> String {
+fn etag(live: &Live, user: Option<UserId>, newcomer: Option<bool>) -> String {
     let who = user.map(|user| user.to_string()).unwrap_or_default();
     let state = format!("{:?}", live.state());
     let hash =
-        crate::crypto::sha256_hex(format!("{} {} {} {state} {who}", live.place.epoch, live.place.seq, live.record.version).as_bytes());
+        crate::crypto::sha256_hex(format!("{} {} {} {state} {who} {newcomer:?}", live.place.epoch, live.place.seq, live.record.version).as_bytes());
     format!("\"{}\"", hash.get(..16).unwrap_or_default())
 }

@@ -33,8 +33,9 @@ use crate::order::view::OrderView;
 const MOST_UNITS: i64 = 10_000;
 /// Weight of a free seat in the list of joinable rooms; the same as in `lua/group_buy/rooms.lua`.
 const FULLNESS: i64 = 10_000_000_000_000;
-/// Rooms opened in the same millisecond share a place in the list; so many are looked through for where a page goes on.
-const SAME_PLACE: usize = 1_000;
+/// Rooms opened in the same millisecond share a place in the list: where a page goes on, so many more are looked at, then up to so many.
+const SAME_PLACE: usize = 50;
+const MOST_READ: usize = 4_000;
 
 /// A room to open.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -166,14 +167,21 @@ pub async fn joinable(app: Data<App>, session: MaybeSession, id: Id<CampaignId>,
         return Ok(HttpResponse::Ok().json(List::<RoomView> { items: Vec::new(), next_cursor: None }));
     }
     let wanted = usize::try_from(page.fetch()).unwrap_or_default();
-    let (least, count) = match page.after() {
+    let (least, mut count) = match page.after() {
         Some((score, _)) => (score.to_string(), wanted + SAME_PLACE),
         None => ("-inf".to_owned(), wanted),
     };
-    let snapshot = app.engine.read(id.0, &[Read::First("joinable", count, "rooms", &least)]).await?;
-    let mut rooms = joinable_rows(id.0, snapshot.found, snapshot.now)?;
-    rooms.retain(|(id, room)| page.after().is_none_or(|after| place(id, room) > after));
-    rooms.truncate(wanted);
+    let rooms = loop {
+        let snapshot = app.engine.read(id.0, &[Read::First("joinable", count, "rooms", &least)]).await?;
+        let more = snapshot.found.iter().any(|found| matches!(found, Found::Rows(rows) if rows.len() >= count));
+        let mut rooms = joinable_rows(id.0, snapshot.found, snapshot.now)?;
+        rooms.retain(|(id, room)| page.after().is_none_or(|after| place(id, room) > after));
+        rooms.truncate(wanted);
+        if rooms.len() == wanted || !more || count >= MOST_READ {
+            break rooms;
+        }
+        count = count.saturating_mul(4).min(MOST_READ);
+    };
     let List { items, next_cursor } = page.list(rooms, |(id, room)| {
         let (score, id) = place(id, room);
         (score, id.to_owned())

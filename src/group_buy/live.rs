@@ -62,6 +62,8 @@ pub async fn read(
 
 /// Answers as soon as the room is not as the caller knows it.
 async fn changed(app: &App, request: &HttpRequest, id: RoomId, user: Option<UserId>, wait: Duration) -> Result<HttpResponse, Problem> {
+    // A reader like those of streams.
+    let _seat = app.streams.enter(app.limits.address(request))?;
     let until = Instant::now() + wait;
     let mut draining = app.draining();
     let (mut change, mut changes) = follow(app, id).await?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::memory::{Asks, Memory};
+use super::memory::{Asks, Memory, Reading};
 use super::program::{Program, Script, key};
 use super::redis::{CallError, Redis, evalsha, is_broken, is_no_script, script_load, told};
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ pub(super) fn pack<T: Serialize>(op: &T, key: Option<&IdempotencyKey>) -> Result
 }
 
 /// Where in the campaign's order an op was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The epoch.
     pub epoch: i64,
@@ -307,17 +307,18 @@ impl Lane {
             memory.freed();
         }
         let now = Instant::now();
-        let mut unknown = false;
+        let mut read = None;
         for (op, answer) in ops.iter().zip(answers) {
-            let Some(asks) = &op.asks else { continue };
+            // A first answer given again says nothing about now.
+            let Some(asks) = op.asks.as_ref().filter(|_| answer.replayed.is_none()) else { continue };
             match (answer.yes, Code::from_word(&answer.word)) {
                 (1, _) => memory.took(asks),
-                (0, Some(code)) => unknown |= memory.refused(asks, code, &answer.payload, now),
+                (0, Some(code)) => read = memory.refused(asks, code, &answer.payload, now).or(read),
                 _ => {}
             }
         }
-        if unknown {
-            tokio::spawn(read_holders(Arc::clone(&self.shared)));
+        if let Some(ticket) = read {
+            tokio::spawn(read_holders(Arc::clone(&self.shared), ticket));
         }
     }
 
@@ -358,9 +359,9 @@ impl Lane {
 }
 
 /// Everybody who ever took something has a row of limits.
-async fn read_holders(shared: Arc<Shared>) {
+async fn read_holders(shared: Arc<Shared>, ticket: Reading) {
     let read = shared.redis.fields(&key(shared.campaign, "users")).await;
-    shared.memory.holders(read.ok());
+    shared.memory.holders(ticket, read.ok());
 }
 
 fn refuse(ops: Vec<Op>, trouble: &Trouble) {

@@ -57,6 +57,18 @@ macro_rules! roles {
 
 roles! { Viewer Editor Finance Admin }
 
+/// The path as the routes see it: `%73` is an `s` to them, and must be one to every rule about paths.
+#[must_use]
+pub fn path(request: &HttpRequest) -> &str {
+    request.match_info().as_str()
+}
+
+/// Whether it is an operator's address that is asked for.
+#[must_use]
+pub fn is_at_desk(request: &HttpRequest) -> bool {
+    path(request).starts_with("/operator/")
+}
+
 /// The application; there is one in every server we build.
 ///
 /// # Errors

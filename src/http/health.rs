@@ -18,7 +18,7 @@ pub struct Readiness {
 }
 
 /// One thing the server needs.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ReadinessCheck)]
 pub struct Check {
     /// `sql`, `redis`, `projector`, `draining`.

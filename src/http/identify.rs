@@ -36,7 +36,7 @@ where
     forward_ready!(inner);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        if !request.path().starts_with("/operator/") {
+        if !caller::is_at_desk(request.request()) {
             return self.inner.call(request);
         }
         let inner = Rc::clone(&self.inner);

@@ -16,7 +16,7 @@ use governor::{Quota, RateLimiter};
 use ipnet::IpNet;
 
 use super::bounded::Bounded;
-use super::caller::Checked;
+use super::caller::{self, Checked};
 use super::problem::Problem;
 use crate::code::Code;
 use crate::config::RateLimits;
@@ -29,6 +29,8 @@ const PER_ADDRESS: Rate = Rate(1_000, 4_000);
 const PER_SUBNET: Rate = Rate(4_000, 16_000);
 /// New sessions and devices per address: each is a new name for somebody who was refused under another.
 const NEWCOMERS_PER_ADDRESS: Rate = Rate(100, 2_000);
+/// Requests with an `Idempotency-Key`: each answer is remembered for a day.
+const KEYED_PER_USER: Rate = Rate(1, 200);
 const PER_DEVICE: Rate = Rate(100, 400);
 const PER_USER: Rate = Rate(100, 400);
 /// So many keys are told apart per map (2 MB each). A key is at rest again within twenty seconds, so these are the callers of that time.
@@ -48,6 +50,7 @@ struct Maps {
     newcomers: Keyed<IpAddr>,
     devices: Keyed<DeviceId>,
     users: Keyed<UserId>,
+    keyed: Keyed<UserId>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Limits {
                 newcomers: Keyed::new(NEWCOMERS_PER_ADDRESS),
                 devices: Keyed::new(PER_DEVICE),
                 users: Keyed::new(PER_USER),
+                keyed: Keyed::new(KEYED_PER_USER),
             }),
         };
         Self { maps, trusted }
@@ -101,8 +105,8 @@ impl Limits {
     /// 429 `rate_limited`.
     pub fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
         let Some(maps) = &self.maps else { return Ok(()) };
-        let path = request.path();
-        if path.starts_with("/health/") || path == "/metrics" {
+        let path = caller::path(request);
+        if matches!(path, "/health/live" | "/health/ready" | "/metrics") {
             return Ok(());
         }
         if let Some(ip) = self.client_ip(request) {
@@ -115,21 +119,30 @@ impl Limits {
                 maps.newcomers.check(&address)?;
             }
         }
-        maps.check_tokens(request)
+        let user = maps.check_tokens(request)?;
+        if *request.method() == Method::POST && request.headers().contains_key("idempotency-key") && !caller::is_at_desk(request) {
+            match user {
+                Some(user) => maps.keyed.check(&user)?,
+                // A stranger has only an address. To remember even a refusal costs two writes.
+                None => self.client_ip(request).map_or(Ok(()), |ip| maps.newcomers.check(&prefix(ip, 64)))?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl Maps {
-    /// A token costs a signature to check: the handler finds what was found here.
-    fn check_tokens(&self, request: &HttpRequest) -> Result<(), Problem> {
-        let Some(checked) = Checked::of(request) else { return Ok(()) };
+    /// A token costs a signature to check: the handler finds what was found here. Answers whose session it is.
+    fn check_tokens(&self, request: &HttpRequest) -> Result<Option<UserId>, Problem> {
+        let Some(checked) = Checked::of(request) else { return Ok(None) };
         if let Some(device) = checked.device {
             self.devices.check(&device.device_id)?;
         }
-        if let Some(session) = checked.session {
-            self.users.check(&session.user_id)?;
+        let user = checked.session.map(|session| session.user_id);
+        if let Some(user) = &user {
+            self.users.check(user)?;
         }
-        Ok(())
+        Ok(user)
     }
 }
 

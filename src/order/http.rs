@@ -275,12 +275,12 @@ pub async fn deliver(app: &App, notification: &Notification) -> Result<Option<Pl
     }
 }
 
-/// Where the payment provider tells of payments. The body is signed.
+/// Where the payment provider tells of payments. The body is signed; what was told before is known by its transaction number.
 #[utoipa::path(tag = "payments", operation_id = "take_notification", security(()), request_body(content = Object, content_type = "application/json"),
     params(("provider" = String, Path, description = "The provider that takes this shop's payments."),
         ("Liebian-Signature" = String, Header, description = "The provider's signature of the body as it is sent.")),
     responses((status = 204, description = "Taken in")), extensions(("x-refusals" = json!([Code::Forbidden, Code::NotFound]))))]
-#[post("/v1/payments/{provider}/notifications", wrap = "from_fn(idempotency::once)")]
+#[post("/v1/payments/{provider}/notifications")]
 pub async fn take_notification(
     app: Data<App>,
     request: HttpRequest,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::Projector;
 use super::recovery::Mode;
 use super::task::{Calls, Task};
+use crate::hot::Place;
 use crate::hot::lane::{Gate, News};
 use crate::id::CampaignId;
 use crate::store::{StoreError, fetch_all};
@@ -97,7 +98,7 @@ impl Keeper {
     fn calls(&mut self, campaign: CampaignId) -> &Calls {
         self.calls.entry(campaign).or_insert_with(|| {
             let (projector, turns, calls) = (Arc::clone(&self.projector), Arc::clone(&self.turns), Arc::<Calls>::default());
-            let task = Task { projector, campaign, calls: Arc::clone(&calls), turns, tail: None, cut: 0 };
+            let task = Task { projector, campaign, calls: Arc::clone(&calls), turns, tail: None, at: Place::default(), cut: 0 };
             self.tasks.spawn(task.run(self.stop.clone()));
             calls
         })

@@ -259,7 +259,7 @@ impl Projector {
             Err(halt) => Err(halt),
         };
         let moved = match done {
-            Err(Halt::Store(error)) if !error.is_trouble() => {
+            Err(Halt::Store(error)) if error.is_refusal() => {
                 let cursor = self.commit_with_care(campaign, cursor, entries).await?;
                 Moved { cursor, parked: true, took: Duration::ZERO }
             }

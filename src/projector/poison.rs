@@ -83,10 +83,15 @@ impl Projector {
         for entry in entries {
             let mut left_out = parked(&self.store, campaign).await?;
             cursor = match self.commit_one(campaign, &cursor, entry, &left_out).await {
-                Err(Halt::Store(error)) if !error.is_trouble() => {
+                Err(Halt::Store(error)) if error.is_refusal() => {
                     left_out.reason = error.to_string();
                     let suspects: BTreeSet<String> = objects(entry)?.into_iter().map(|(object, _)| object).collect();
                     let suspects: Vec<String> = suspects.difference(&left_out.objects).cloned().collect();
+                    if self.acceptable(campaign, entry, &suspects).await? {
+                        // None of them is at fault. What was refused is not theirs, or it has passed.
+                        cursor = self.commit_one(campaign, &cursor, entry, &left_out).await?;
+                        continue;
+                    }
                     let before = left_out.objects.len();
                     self.find_guilty(campaign, entry, &suspects, &mut left_out).await?;
                     if left_out.objects.len() == before {
@@ -135,7 +140,7 @@ impl Projector {
         let wanted = |table: &str, field: &str| among.contains(&name(table, field));
         match self.try_out(campaign, entry, wanted).await {
             Ok(()) => Ok(true),
-            Err(Halt::Store(error)) if !error.is_trouble() => Ok(false),
+            Err(Halt::Store(error)) if error.is_refusal() => Ok(false),
             Err(halt) => Err(halt),
         }
     }

@@ -62,6 +62,8 @@ pub struct Task {
     /// Turns at SQL, shared by all campaigns: a page needs one.
     pub turns: Arc<Semaphore>,
     pub tail: Option<Tail>,
+    /// Where the tail stood last.
+    pub at: Place,
     /// Up to where the log was cut.
     pub cut: i64,
 }
@@ -131,7 +133,11 @@ impl Task {
         }
         match self.step().await {
             Ok(more) => return more,
-            Err(Halt::Overtaken) => {}
+            Err(Halt::Overtaken) => {
+                self.tail = None;
+                return true;
+            }
+            Err(Halt::Contradiction(_)) if self.is_overtaken().await => return true,
             Err(Halt::Contradiction(what)) => {
                 tracing::warn!(campaign = %self.campaign, what, "the log contradicts SQL");
                 self.projector.engine.fence(self.campaign, what);
@@ -144,6 +150,12 @@ impl Task {
         false
     }
 
+    /// Whether another process moved the cursor: it may have cut the log before this one's place in it, which then seems to lack something.
+    async fn is_overtaken(&self) -> bool {
+        let cursor = Cursor::read(&self.projector.store, self.campaign).await;
+        cursor.is_ok_and(|cursor| cursor.is_some_and(|cursor| (cursor.epoch, cursor.seq) > (self.at.epoch, self.at.seq)))
+    }
+
     async fn step(&mut self) -> Result<bool, Halt> {
         let _turn = self.turns.acquire().await;
         let mut tail = match self.tail.take() {
@@ -153,6 +165,7 @@ impl Task {
                 None => return Ok(false),
             },
         };
+        self.at = Place { epoch: tail.cursor().epoch, seq: tail.cursor().seq };
         let taken = tail.step(&self.projector).await?;
         let seq = tail.cursor().seq;
         self.tail = Some(tail);

@@ -8,6 +8,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Bytes;
@@ -45,6 +46,7 @@ pub trait PageSource {
 
 /// How long anything is kept, in milliseconds.
 const KEPT_MS: i64 = 1_000;
+const KEPT: Duration = Duration::from_secs(1);
 /// So many pages are kept: about 10 KB each.
 const PAGES: usize = 2_048;
 /// So many links, campaigns and rooms are kept, each.
@@ -125,10 +127,10 @@ pub struct Pages {
 impl Default for Pages {
     fn default() -> Self {
         Self {
-            rendered: Shelf::new(PAGES),
-            links: Shelf::new(PARTS),
-            shops: Shelf::new(PARTS),
-            rooms: Shelf::new(PARTS),
+            rendered: Shelf::new(PAGES, KEPT),
+            links: Shelf::new(PARTS, KEPT),
+            shops: Shelf::new(PARTS, KEPT),
+            rooms: Shelf::new(PARTS, KEPT),
             early: RateLimiter::direct(Quota::per_second(EARLY)),
         }
     }
@@ -148,8 +150,17 @@ impl Pages {
         if !wanted.token.is_ours(&app.secrets) {
             return Err(Code::ShareInvalid.into());
         }
+        let wanted = Wanted { asked: self.known(app, wanted).await?, ..wanted };
         let (_, page) = self.rendered.get(wanted, fresh, async || self.make(app, wanted).await).await?;
         Ok(page)
+    }
+
+    /// What is asked for, without a room that the campaign does not have: no page is made and kept for each room that somebody thinks up.
+    async fn known(&self, app: &App, wanted: Wanted) -> Result<Asked, Problem> {
+        let none = Asked { room: None, ..wanted.asked };
+        let (Some(asked), Some(shared)) = (wanted.asked.room, &*self.link(app, wanted.token).await?) else { return Ok(none) };
+        let is_known = asked.campaign() == shared.link.campaign_id && self.room(app, Some(asked)).await?.is_some();
+        Ok(if is_known { wanted.asked } else { none })
     }
 
     /// Forgets a link that was taken back.
@@ -170,8 +181,7 @@ impl Pages {
         }
         let (shop_stamp, shop) = self.shop(app, link.campaign_id).await?;
         let Some(shop) = &*shop else { return Err(Code::ShareInvalid.into()) };
-        let asked = wanted.asked.room.filter(|room| room.campaign() == link.campaign_id);
-        let room = match self.room(app, asked).await? {
+        let room = match self.room(app, wanted.asked.room).await? {
             Some(room) => Some(room),
             None => self.room(app, link.target).await?,
         };

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -15,10 +16,12 @@ use crate::http::problem::Problem;
 /// Kept values by key, at most so many.
 pub struct Shelf<K, V> {
     most: usize,
+    kept: Duration,
     slots: RwLock<HashMap<K, Arc<Slot<V>>>>,
 }
 
 struct Slot<V> {
+    since: Instant,
     kept: RwLock<Option<V>>,
     /// Held by whoever makes the value; inside, the last time that failed.
     making: Mutex<Option<(Instant, Problem)>>,
@@ -32,10 +35,10 @@ impl<V: Clone> Slot<V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Shelf<K, V> {
-    /// An empty shelf for at most `most` values.
+    /// An empty shelf for at most `most` values. When it is full, those that came longer than `kept` ago go first.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { most, slots: RwLock::default() }
+    pub fn new(most: usize, kept: Duration) -> Self {
+        Self { most, kept, slots: RwLock::default() }
     }
 
     /// The value of a key, if it is there and fresh.
@@ -52,7 +55,7 @@ impl<K: Hash + Eq, V: Clone> Shelf<K, V> {
             return Ok(value);
         }
         let arrived = Instant::now();
-        let slot = self.slot(key, &fresh);
+        let slot = self.slot(key);
         let mut failed = slot.making.lock().await;
         if let Some(value) = slot.find(&fresh) {
             return Ok(value);
@@ -78,15 +81,16 @@ impl<K: Hash + Eq, V: Clone> Shelf<K, V> {
         self.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|key, _| !which(key));
     }
 
-    fn slot(&self, key: K, fresh: impl Fn(&V) -> bool) -> Arc<Slot<V>> {
+    fn slot(&self, key: K) -> Arc<Slot<V>> {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= self.most && !slots.contains_key(&key) {
-            slots.retain(|_, slot| slot.find(&fresh).is_some());
+            slots.retain(|_, slot| slot.since.elapsed() < self.kept);
             if slots.len() >= self.most {
                 slots.clear();
             }
         }
-        Arc::clone(slots.entry(key).or_insert_with(|| Arc::new(Slot { kept: RwLock::new(None), making: Mutex::new(None) })))
+        let slot = || Arc::new(Slot { since: Instant::now(), kept: RwLock::new(None), making: Mutex::new(None) });
+        Arc::clone(slots.entry(key).or_insert_with(slot))
     }
 
     #[cfg(test)]
@@ -99,10 +103,13 @@ impl<K: Hash + Eq, V: Clone> Shelf<K, V> {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     use super::Shelf;
     use crate::code::Code;
     use crate::http::problem::Problem;
+
+    const KEPT: Duration = Duration::from_secs(1);
 
     fn value(of: u32) -> impl AsyncFnOnce() -> Result<u32, Problem> {
         async move || Ok(of)
@@ -110,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stampede_makes_the_value_once() {
-        let (shelf, times) = (Arc::new(Shelf::new(8)), Arc::new(AtomicU32::new(0)));
+        let (shelf, times) = (Arc::new(Shelf::new(8, KEPT)), Arc::new(AtomicU32::new(0)));
         let callers: Vec<_> = (0..50)
             .map(|_| {
                 let (shelf, times) = (Arc::clone(&shelf), Arc::clone(&times));
@@ -132,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_share_a_failure_and_the_next_tries_again() {
-        let (shelf, tried) = (Arc::new(Shelf::<_, u32>::new(8)), Arc::new(AtomicU32::new(0)));
+        let (shelf, tried) = (Arc::new(Shelf::<_, u32>::new(8, KEPT)), Arc::new(AtomicU32::new(0)));
         let callers: Vec<_> = (0..50)
             .map(|_| {
                 let (shelf, tried) = (Arc::clone(&shelf), Arc::clone(&tried));
@@ -155,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_fresh_is_made_anew_and_what_is_forgotten_too() {
-        let shelf = Shelf::new(8);
+        let shelf = Shelf::new(8, KEPT);
         assert_eq!(shelf.get("k", |_| true, value(1)).await.unwrap(), 1);
         assert_eq!(shelf.get("k", |_| true, value(2)).await.unwrap(), 1);
         assert_eq!(shelf.get("k", |kept| *kept > 1, value(2)).await.unwrap(), 2);
@@ -165,12 +172,11 @@ mod tests {
 
     #[tokio::test]
     async fn it_never_holds_more_than_it_may() {
-        let shelf = Shelf::new(8);
+        let shelf = Shelf::new(8, KEPT);
         for key in 0..100 {
-            shelf.get(key, |kept| *kept >= 95, value(key)).await.unwrap();
+            shelf.get(key, |_| true, value(key)).await.unwrap();
             assert!(shelf.len() <= 8);
         }
-        // What is fresh outlives what is not.
         assert_eq!(shelf.find(&99, |_| true), Some(99));
     }
 }

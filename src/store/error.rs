@@ -41,6 +41,12 @@ impl StoreError {
         }
     }
 
+    /// Whether the database said no to these very values, so that it will for ever.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected { .. })
+    }
+
     /// Whether a row with this key exists already.
     #[must_use]
     pub const fn is_unique(&self) -> bool {
@@ -73,7 +79,9 @@ impl From<sqlx::Error> for StoreError {
                 Verdict::Defect => Self::Defect(error),
             };
         }
-        if matches!(error, sqlx::Error::PoolTimedOut) {
+        if let sqlx::Error::Encode(why) = error {
+            Self::Rejected { unique: false, message: why.to_string() }
+        } else if matches!(error, sqlx::Error::PoolTimedOut) {
             Self::Busy(error)
         } else if matches!(
             error,
@@ -103,12 +111,11 @@ fn postgres_verdict(sqlstate: &str) -> Verdict {
         "23505" => Verdict::Rejected { unique: true },
         // Serialization, deadlock, lock timeout, statement timeout, "object in use".
         "40001" | "40P01" | "55P03" | "57014" | "55006" => Verdict::Busy,
-        // Read-only: a replica, or a primary that was demoted under us.
-        "25006" => Verdict::Unavailable,
         other => match other.get(..2) {
             Some("22" | "23") => Verdict::Rejected { unique: false },
-            // Connection, resources (memory, disk, connections), operator intervention (shutdown, starting up), system error.
-            Some("08" | "53" | "57" | "58") => Verdict::Unavailable,
+            // Connection, state of the transaction (read-only: a replica, or a primary that was demoted under us; idle for too long), resources
+            // (memory, disk, connections), operator intervention (shutdown, starting up), system error, internal error.
+            Some("08" | "25" | "53" | "57" | "58" | "XX") => Verdict::Unavailable,
             _ => Verdict::Defect,
         },
     }
@@ -140,6 +147,8 @@ mod tests {
         assert!(matches!(postgres_verdict("40P01"), Verdict::Busy));
         assert!(matches!(postgres_verdict("57P01"), Verdict::Unavailable));
         assert!(matches!(postgres_verdict("42P01"), Verdict::Defect));
+        assert!(matches!(postgres_verdict("25006"), Verdict::Unavailable), "read-only");
+        assert!(matches!(postgres_verdict("25P03"), Verdict::Unavailable), "idle in a transaction for too long");
         assert!(matches!(sqlite_verdict(517), Verdict::Busy), "BUSY_SNAPSHOT");
         assert!(matches!(sqlite_verdict(275), Verdict::Rejected { unique: false }), "CONSTRAINT_CHECK");
         assert!(matches!(sqlite_verdict(1), Verdict::Defect));

@@ -41,6 +41,9 @@ pub use work::{AtWork, Reading};
 pub const LONGEST_HEAD: usize = 32 * 1024;
 /// A reader must take this much of what waits for it before its time begins anew.
 const TAKEN: usize = 16 * 1024;
+/// So much of what a client sends before it has its answer is taken in: the heads in it wait in memory, decoded, without any limit on their
+/// number.
+const AHEAD: usize = 8 * 1024;
 /// A connection. The stream that actix-http reads, the requests and the worker's list share it.
 #[derive(Debug)]
 pub struct Connection {
@@ -52,6 +55,8 @@ pub struct Connection {
     /// Bytes of a head that is not whole yet, and whether the parser was given a moment to find it whole.
     head_bytes: Cell<usize>,
     head_tried: Cell<bool>,
+    /// Bytes of later requests that came while one was at work.
+    ahead: Cell<usize>,
     /// What arrives after the answer may still be the body of the last request.
     body_left: Cell<bool>,
     /// Looks since the reader stopped taking, plus one; 0 while it takes.
@@ -82,6 +87,7 @@ impl Connection {
             looks: Cell::new(0),
             head_bytes: Cell::new(0),
             head_tried: Cell::new(false),
+            ahead: Cell::new(0),
             body_left: Cell::new(false),
             stalled: Cell::new(0),
             taken: Cell::new(0),
@@ -108,8 +114,15 @@ impl Connection {
                 self.head_tried.set(false);
             }
             Phase::Head => self.head_bytes.set(self.head_bytes.get().saturating_add(bytes)),
+            Phase::Work | Phase::Answer if !self.body_left.get() => self.ahead.set(self.ahead.get().saturating_add(bytes)),
             Phase::Work | Phase::Body | Phase::Answer => {}
         }
+    }
+
+    /// Whether enough has come for now: the next requests are read when this one is done, which wakes the connection.
+    fn is_far_ahead(&self) -> bool {
+        let at_work = matches!(self.phase.get(), Phase::Work | Phase::Answer);
+        at_work && !self.body_left.get() && self.ahead.get() >= AHEAD
     }
 
     /// Whether the head has all the room it gets. The first time the parser is to look whether it is whole by now, with what follows it.
@@ -137,6 +150,10 @@ impl Connection {
             self.taken.set(self.taken.get().saturating_add(bytes));
             if bytes == offered || self.taken.get() >= TAKEN {
                 self.stalled.set(0);
+                if self.phase.get() == Phase::Idle {
+                    // The rest of an answer: idleness begins when it is out.
+                    self.looks.set(0);
+                }
             }
         }
     }
@@ -151,7 +168,7 @@ impl Connection {
         match self.phase.get() {
             _ if self.stalled.get() > rules.stall => self.end(End::Stalled),
             Phase::Head if looks > rules.head => self.end(End::HeadLate),
-            Phase::Idle if looks > rules.idle => self.end(End::Idle),
+            Phase::Idle if looks > rules.idle && self.stalled.get() == 0 => self.end(End::Idle),
             Phase::Body if looks > rules.body => self.be_late(),
             Phase::Work if looks > rules.work => self.be_late(),
             Phase::Head | Phase::Idle | Phase::Body | Phase::Work | Phase::Answer => {}

@@ -32,6 +32,9 @@ impl AsyncRead for Stream {
         if connection.head_is_full(context) {
             return Poll::Pending;
         }
+        if connection.is_far_ahead() {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let result = match &mut *connection.socket.borrow_mut() {
             Some(socket) => Pin::new(socket).poll_read(context, buffer),

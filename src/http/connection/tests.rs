@@ -262,3 +262,38 @@ async fn a_reader_keeps_its_connection_by_taking_enough() {
     }
     assert_eq!(connection.end.get(), Some(End::Stalled), "a few bytes now and then are not enough");
 }
+
+#[actix_web::test]
+async fn little_is_read_ahead_of_an_answer_under_way_and_a_body_is_read_whole() {
+    let (connection, _client) = connection().await;
+    for phase in [Phase::Work, Phase::Answer] {
+        connection.ahead.set(0);
+        connection.enter(phase);
+        connection.arrived(super::AHEAD - 1);
+        assert!(!connection.is_far_ahead());
+        connection.arrived(1);
+        assert!(connection.is_far_ahead(), "{phase:?}");
+        connection.body_left.set(true);
+        assert!(!connection.is_far_ahead(), "that is the body");
+        connection.body_left.set(false);
+    }
+    connection.enter(Phase::Idle);
+    assert!(!connection.is_far_ahead());
+}
+
+#[actix_web::test]
+async fn idleness_begins_when_the_answer_is_out() {
+    let (connection, _client) = connection().await;
+    connection.enter(Phase::Answer);
+    connection.written(None, 1_000_000);
+    connection.enter(Phase::Idle);
+    for _ in 0..10 {
+        connection.look(&RULES);
+        connection.written(Some(super::TAKEN - 1), 1_000_000);
+        connection.written(Some(super::TAKEN), 1_000_000);
+        connection.written(None, 1_000_000);
+    }
+    assert_eq!(connection.end.get(), None, "it is still being taken");
+    connection.written(Some(10), 10);
+    assert_eq!((looks(&connection), connection.end.get()), (Some(7), Some(End::Idle)));
+}

@@ -20,6 +20,10 @@ impl AtWork {
     #[must_use]
     pub fn begin(request: &HttpRequest, has_body: bool) -> Option<Self> {
         let connection = of(request)?;
+        if connection.phase.get() == Phase::Head {
+            // Else it came with the one before, and others may have come with it.
+            connection.ahead.set(0);
+        }
         connection.enter(Phase::Work);
         connection.late.set(false);
         connection.body_left.set(has_body);
@@ -47,7 +51,11 @@ impl AtWork {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
+        let waits = self.0.is_far_ahead();
         self.0.enter(Phase::Idle);
+        if waits {
+            self.0.wake();
+        }
     }
 }
 

@@ -60,6 +60,26 @@ served_once! {
         wire.last_answer().await.refused(400, "malformed_request");
     }
 
+    async fn however_many_requests_come_at_once_each_is_answered_in_its_turn(app: &mut TestApp) {
+        let mut wire = app.wire().await;
+        // More than is taken in ahead of the answers.
+        const MANY: usize = 2_000;
+        let one = get("/health/live", "");
+        let mut sent = 0;
+        while sent < MANY {
+            wire.send(one.repeat(100)).await;
+            sent += 100;
+        }
+        for _ in 0..MANY {
+            assert_eq!(wire.answer().await.expect(200).text, "live\n");
+        }
+    }
+
+    async fn a_path_is_to_every_rule_what_it_is_to_the_routes(app: &mut TestApp) {
+        app.get("/%6fperator/v1/keys").await.refused(401, "unauthenticated");
+        app.get("/%6fperator/v1/keys").admin().await.expect(200);
+    }
+
     async fn a_chunk_that_is_none_is_malformed(app: &mut TestApp) {
         let mut wire = app.wire().await;
         let head = "POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";

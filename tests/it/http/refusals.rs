@@ -48,6 +48,18 @@ served! {
         app.open(other, &campaign).await.expect(201);
     }
 
+    async fn a_refusal_given_again_for_its_key_is_no_news(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
+        let crowd = crowd(app, 3).await;
+        let [first, keyed, stranger] = &crowd[..] else { unreachable!("three shoppers") };
+        app.open(first, &campaign).await.expect(201);
+        app.open(keyed, &campaign).key("a-key").await.refused(409, "sold_out");
+        from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+        app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "tea", "add": 1})).await.expect(200);
+        assert!(app.open(keyed, &campaign).key("a-key").await.refused(409, "sold_out").replayed());
+        app.open(stranger, &campaign).await.expect(201);
+    }
+
     async fn a_full_room_names_another_from_memory(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(2, 100, &json!({"users_per_device": 100}))).await;
         let crowd = crowd(app, 5).await;
