@@ -65,7 +65,8 @@ fn json(etag: String, body: &impl Serialize) -> HttpResponse {
 fn etag(live: &Live, user: Option<UserId>, newcomer: Option<bool>) -> String {
     let who = user.map(|user| user.to_string()).unwrap_or_default();
     let state = format!("{:?}", live.state());
-    let hash =
-        crate::crypto::sha256_hex(format!("{} {} {} {state} {who} {newcomer:?}", live.place.epoch, live.place.seq, live.record.version).as_bytes());
+    let hash = crate::crypto::sha256_hex(
+        format!("{} {} {} {state} {who} {newcomer:?}", live.place.epoch, live.place.seq, live.record.version).as_bytes(),
+    );
     format!("\"{}\"", hash.get(..16).unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use super::{BEHIND, Change};
 use crate::hot::Place;
-use crate::hot::entry::{ChangeRef, Glance};
+use crate::hot::entry::{BodyRef, ChangeRef};
 use crate::id::CampaignId;
 
 /// A row: table and field.
@@ -116,7 +116,7 @@ impl<M> Hub<M> {
     }
 
     /// Publishes an entry's changes; `false` if it does not follow what was published before.
-    pub fn publish(&mut self, campaign: CampaignId, entry: &Glance<'_>) -> bool {
+    pub fn publish(&mut self, campaign: CampaignId, entry: &BodyRef<'_>) -> bool {
         let Some(watched) = self.0.get_mut(&campaign) else { return false };
         let Standing::Following { at, .. } = &mut watched.standing else { return false };
         if entry.epoch != at.epoch || entry.first != at.seq + 1 {

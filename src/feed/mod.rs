@@ -22,7 +22,7 @@ use tokio::sync::{Notify, OnceCell, broadcast};
 use tokio::time::MissedTickBehavior;
 
 use crate::hot::engine::Found;
-use crate::hot::entry::Glance;
+use crate::hot::entry::BodyRef;
 use crate::hot::lane::Gate;
 use crate::hot::{Engine, Place, Read, Trouble};
 use crate::id::CampaignId;
@@ -189,7 +189,7 @@ impl<M: Send + Sync + 'static> Feed<M> {
         let Ok(entries) = self.engine.log_rows_after(campaign, place.seq, PAGE).await else { return 0 };
         let mut hub = self.hub();
         for entry in &entries {
-            let goes_on = Glance::at(&entry.packed).is_ok_and(|glance| hub.publish(campaign, &glance));
+            let goes_on = BodyRef::read(&entry.packed).is_ok_and(|entry| hub.publish(campaign, &entry));
             if !goes_on {
                 tracing::debug!(%campaign, seq = entry.first, "the log does not go on for live readers");
                 hub.lose(campaign);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::hub::{Due, Hub, Name};
 use super::{BEHIND, Change, Follower, TooSlow};
 use crate::hot::Place;
-use crate::hot::entry::Glance;
+use crate::hot::entry::BodyRef;
 use crate::id::CampaignId;
 
 type Row<'a> = (&'a str, &'a str, &'a str);
@@ -23,7 +23,7 @@ fn publish(hub: &mut Hub<()>, campaign: CampaignId, epoch: i64, (first, last): (
     let events = vec![(first, "group_buy.seat_held", [("room", "one")])];
     let changes: Vec<_> = rows.iter().map(|(table, field, row)| (*table, [*field, *row], [""; 0])).collect();
     let packed = rmp_serde::to_vec(&(1, epoch, 7, first, last, 1_700_000_000_000_i64, events, changes)).unwrap();
-    hub.publish(campaign, &Glance::at(&packed).unwrap())
+    hub.publish(campaign, &BodyRef::read(&packed).unwrap())
 }
 
 fn follow(hub: &mut Hub<()>, campaign: CampaignId, field: &str, seq: i64) -> Follower<()> {

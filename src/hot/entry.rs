@@ -1,6 +1,6 @@
 //! A log entry: what one batch decided, with every row it changed, chained to the entry before.
 
-use serde::de::{Error, IgnoredAny};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_bytes::{ByteBuf, Bytes};
 
@@ -48,16 +48,8 @@ pub struct Body {
 
 /// Changes as Lua lists them: table by table, set fields with their values one after the other, then deleted fields.
 fn changes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Change>, D::Error> {
-    let tables = <Vec<(String, Vec<ByteBuf>, Vec<String>)>>::deserialize(from)?;
-    let mut changes = Vec::new();
-    for (table, set, deleted) in tables {
-        let mut set = set.into_iter();
-        while let (Some(field), Some(value)) = (set.next(), set.next()) {
-            changes.push(Change(table.clone(), String::from_utf8(field.into_vec()).map_err(D::Error::custom)?, value));
-        }
-        changes.extend(deleted.into_iter().map(|field| Change(table.clone(), field, ByteBuf::new())));
-    }
-    Ok(changes)
+    let own = |change: ChangeRef<'_>| Change(change.0.to_owned(), change.1.to_owned(), ByteBuf::from(change.2.to_vec()));
+    Ok(borrowed(from)?.into_iter().map(own).collect())
 }
 
 /// The same, borrowed.
@@ -74,35 +66,7 @@ fn borrowed<'a, 'de: 'a, D: Deserializer<'de>>(from: D) -> Result<Vec<ChangeRef<
     Ok(changes)
 }
 
-/// What a body says of places and rows, borrowed from it; events are passed over.
-#[derive(Debug, Deserialize)]
-pub struct Glance<'a> {
-    _format: u32,
-    /// The epoch it was decided in.
-    pub epoch: i64,
-    _version: i64,
-    /// Sequence of the first op.
-    pub first: i64,
-    /// Sequence of the last op.
-    pub last: i64,
-    _at: i64,
-    _events: IgnoredAny,
-    /// Every changed row, each once.
-    #[serde(borrow, deserialize_with = "borrowed")]
-    pub changes: Vec<ChangeRef<'a>>,
-}
-
-impl<'a> Glance<'a> {
-    /// Looks at a packed body.
-    ///
-    /// # Errors
-    /// When it does not read.
-    pub fn at(packed: &'a [u8]) -> Result<Self, Damage> {
-        Ok(rmp_serde::from_slice(packed)?)
-    }
-}
-
-/// The same, borrowed from the packed body.
+/// [`Body`], borrowed from the packed one.
 #[derive(Debug, Deserialize)]
 pub struct BodyRef<'a> {
     /// Layout of this body; 1.
@@ -123,6 +87,16 @@ pub struct BodyRef<'a> {
     /// Every changed row.
     #[serde(borrow, deserialize_with = "borrowed")]
     pub changes: Vec<ChangeRef<'a>>,
+}
+
+impl<'a> BodyRef<'a> {
+    /// Reads a packed body.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn read(packed: &'a [u8]) -> Result<Self, Damage> {
+        Ok(rmp_serde::from_slice(packed)?)
+    }
 }
 
 /// [`Change`], borrowed.
@@ -223,7 +197,7 @@ impl Sealed {
     /// # Errors
     /// When it does not read.
     pub fn body(&self) -> Result<BodyRef<'_>, Damage> {
-        Ok(rmp_serde::from_slice(&self.packed)?)
+        BodyRef::read(&self.packed)
     }
 }
 

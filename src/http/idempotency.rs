@@ -125,11 +125,7 @@ enum Admitted {
 async fn admit(request: &mut ServiceRequest) -> Result<Admitted, Problem> {
     let Some(key) = header(request.headers())? else { return Ok(Admitted::Unkeyed) };
     let app = caller::app(request.request())?;
-    let caller = if caller::is_at_desk(request.request()) {
-        caller::operator(request.request())?.id
-    } else {
-        shopper(request.request())
-    };
+    let caller = if caller::is_at_desk(request.request()) { caller::operator(request.request())?.id } else { shopper(request.request()) };
     let payload = request.take_payload();
     let body = read(request.request(), payload, LARGEST_BODY).await?;
     let key = IdempotencyKey::new(&caller, request.method().as_str(), request.path(), &key, &body);
