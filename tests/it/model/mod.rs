@@ -11,6 +11,7 @@ mod generate;
 mod hot;
 mod invariants;
 mod ops;
+mod projected;
 mod property;
 mod reference;
 mod rows;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use super::generate::{Case, Maker, case};
 use super::hot::{Campaign, engine, refold};
 use super::invariants;
 use super::ops::{Op, Sent};
+use super::projected::Pair;
 use super::reference::Reference;
 use super::rows::Said;
 use super::rules::START;
@@ -20,6 +22,8 @@ use crate::support::{Redis, valkey_server};
 
 /// Processes that send to the same campaign.
 const SENDERS: usize = 3;
+/// Every so many cases the log is projected as well, which takes longest.
+const PROJECTED: usize = 8;
 
 /// What must happen somewhere in a run, or the generator has become blind: answers and events by their word.
 const WANTED: &[&str] = &[
@@ -90,6 +94,8 @@ struct Run<'a> {
     tally: &'a Mutex<Tally>,
     /// First and last sequence of every batch that changed something.
     entries: Vec<(i64, i64)>,
+    /// Where its log is projected, in two ways.
+    projected: Option<&'a Pair>,
 }
 
 impl Run<'_> {
@@ -201,6 +207,9 @@ impl Run<'_> {
         assert_eq!(log.last().map(|entry| &entry.hash), hot.meta.get("hash"));
         assert_eq!(refold(&log), hot.fields, "the log refolded (left) against hot state");
         invariants::told(&log, &hot.cells());
+        if let Some(pair) = self.projected.filter(|_| !log.is_empty()) {
+            pair.compare(&self.campaign).await;
+        }
         let mut tally = self.tally.lock().unwrap();
         for event in log.iter().flat_map(|entry| &entry.body.events) {
             *tally.entry(event.1.clone()).or_default() += 1;
@@ -224,14 +233,17 @@ fn the_program_does_what_the_model_does(server: &Path) {
     let redis = runtime.block_on(Redis::start_with(server, &[]));
     let senders: Vec<_> = (0..SENDERS).map(|_| engine(&redis.url())).collect();
     let (trace, tally) = (Mutex::new(Vec::new()), Mutex::new(Tally::new()));
+    let (pair, played) = (runtime.block_on(Pair::new()), AtomicUsize::new(0));
     let play = |case: &Case| {
+        let projected = played.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROJECTED).then_some(&pair);
         trace.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         trace.clear_poison();
         tally.clear_poison();
         runtime.block_on(async {
             let campaign = Campaign::fresh(&senders[0]).await;
             let model = Reference::default();
-            let mut run = Run { campaign, senders: &senders, model, at: START, trace: &trace, tally: &tally, entries: Vec::new() };
+            let mut run =
+                Run { campaign, senders: &senders, model, at: START, trace: &trace, tally: &tally, entries: Vec::new(), projected };
             run.play(case).await;
         });
     };

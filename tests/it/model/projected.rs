@@ -1,0 +1,76 @@
+//! The same log comes to the same tables, whether it is brought into SQL entry by entry or many entries a page.
+
+use std::sync::Arc;
+
+use liebian::app::program_of;
+use liebian::campaign::projection::CampaignProjection;
+use liebian::clock::{Clock, UnixMs};
+use liebian::group_buy::projection::RoomProjection;
+use liebian::order::projection::OrderProjection;
+use liebian::projector::cursor::Cursor;
+use liebian::projector::{Projector, Tail};
+use liebian::store::{execute, fetch_all};
+
+use super::hot::{Campaign, EPOCH};
+use crate::support::Db;
+
+/// Tables that a log fills, as JSON in the order of their keys. SQLite's own functions make the rows.
+const TABLES: [(&str, &str); 6] = [
+    ("rooms", "id"),
+    ("orders", "id"),
+    ("stock", "sku"),
+    ("payment_requests", "order_id"),
+    ("refunds", "refund_no"),
+    ("log_entries", "first_seq"),
+];
+
+/// Two databases and the way into them.
+pub struct Pair {
+    by_entry: Db,
+    by_page: Db,
+}
+
+impl Pair {
+    pub async fn new() -> Self {
+        Self { by_entry: Db::sqlite().await, by_page: Db::sqlite().await }
+    }
+
+    /// Brings a campaign's log into both; panics unless they hold the same.
+    pub async fn compare(&self, campaign: &Campaign) {
+        project(&self.by_entry, campaign, 1).await;
+        project(&self.by_page, campaign, i64::MAX).await;
+        for (table, key) in TABLES {
+            let (one, other) = (dump(&self.by_entry, campaign, table, key).await, dump(&self.by_page, campaign, table, key).await);
+            assert_eq!(one, other, "{table}: entry by entry (left) against by pages");
+            assert!(table != "log_entries" || !one.is_empty(), "nothing was projected");
+        }
+    }
+}
+
+async fn project(db: &Db, campaign: &Campaign, ops_in_a_page: i64) {
+    Cursor::create(&db.store, campaign.id, "group_buy", UnixMs::new(0)).await.unwrap();
+    execute!(&db.store, "UPDATE cursors SET epoch = $1, state = 'serving' WHERE campaign_id = $2", EPOCH, campaign.id).unwrap();
+    let cursor = Cursor::read(&db.store, campaign.id).await.unwrap().unwrap();
+    let projector = Arc::new(Projector::new(
+        db.store.clone(),
+        Arc::clone(&campaign.engine),
+        Arc::new(Clock::default()),
+        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider: "sandbox" })],
+        program_of,
+    ));
+    Tail::new(campaign.id, cursor).with_pages_of(ops_in_a_page).run_to_end(&projector).await.unwrap();
+}
+
+/// A table's rows of the campaign, each as JSON.
+async fn dump(db: &Db, campaign: &Campaign, table: &str, key: &str) -> Vec<String> {
+    let columns = leaked(format!("SELECT name FROM pragma_table_info('{table}') WHERE type <> 'BYTEA' ORDER BY cid"));
+    let columns = fetch_all!(&db.store, (String,), columns).unwrap();
+    let values = columns.into_iter().map(|(name,)| format!("'{name}', {name}")).collect::<Vec<_>>().join(", ");
+    let rows = leaked(format!("SELECT json_object({values}) FROM {table} WHERE campaign_id = $1 ORDER BY {key}"));
+    fetch_all!(&db.store, (String,), rows, campaign.id).unwrap().into_iter().map(|(row,)| row).collect()
+}
+
+/// Statements live for ever in the server; here there are some dozens.
+fn leaked(statement: String) -> &'static str {
+    Box::leak(statement.into_boxed_str())
+}
