@@ -11,7 +11,7 @@ local function expired(order, now)
   if order.state == "held" then
     return now >= order.pay_by
   end
-  return (order.state == "closing" or order.state == "released") and order.reason ~= "cancelled"
+  return (order.state == "closing" or order.state == "released") and order.reason ~= "cancelled" and not orders.called_off(order)
 end
 
 --- The shopper asks for the payment: from now on only the provider can say that it was not paid. A repeat finds it asked.
@@ -100,7 +100,8 @@ local function settle(id, order, op, now)
 end
 
 --- Money came in. A repeat is recognised by the provider's transaction number.
---- A payment after the seat was given up is seated again if room, units and allowance permit, else it goes back: never dropped.
+--- A payment after the seat was given up is seated again if room, units and allowance permit, else it goes back: never dropped. It also
+--- goes back if an operator has called the order off.
 ---
 --- @arg   order transaction amount paid_at
 --- @reply paid order
@@ -114,17 +115,21 @@ function ops.pay(op, now)
   elseif seen(order, op.transaction) then
     return reply("paid", state.raw("orders", id))
   end
+  local called_off = orders.called_off(order)
   local waiting = order.state == "held" or order.state == "closing"
   order.transactions[#order.transactions + 1] = op.transaction
   order.paid = order.paid + op.amount
   if op.amount ~= order.unit * order.quantity then
     send_back(id, order, op, "amount_differs")
-  elseif waiting then
+  elseif waiting and not called_off then
     settle(id, order, op, now)
-  elseif order.state == "released" and program.seat_again(id, order, now) then
+  elseif order.state == "released" and not called_off and program.seat_again(id, order, now) then
     log.emit("order.seated_again", { order = id })
     settle(id, order, op, now)
-  elseif order.state == "released" then
+  elseif order.state == "released" or called_off then
+    if called_off and waiting then
+      orders.release(id, order, now, order.reason)
+    end
     order.state = op.amount > 0 and "refund_due" or "refunded"
     order.reason, order.paid_at = "late_payment", op.paid_at
     send_back(id, order, op, "late_payment")

@@ -4,16 +4,18 @@
 ---      │        └─ refund_due ── refunded
 ---      └─ closing ── released          (a late payment: seated again, or refund_due)
 ---
---- What an order means to the thing it buys is the program's own: `program.paid`, `program.released`, `program.seat_again`.
+--- What an order means to the thing it buys is the program's own: `program.paid`, `program.released`, `program.seat_again`,
+--- `program.undone`.
 
-program = {} -- paid(id, order, now) · released(id, order, now) · seat_again(id, order, now) -> whether it was possible
+-- paid(id, order, now) · released(id, order, now) · seat_again(id, order, now) -> whether it was possible · undone(id, order, now)
+program = {}
 
 orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is, `allowance` what else it takes of its shopper's allowance, `opened` or
---- `joined`. The units must be left, the limits kept.
+--- Writes a new order with its hold: `op` says whose it is and by which link its shopper came (`share`, if any), `allowance` what else it
+--- takes of its shopper's allowance, `opened` or `joined`. The units must be left, the limits kept.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
   local order = {
@@ -25,7 +27,7 @@ function orders.place(op, sku, price, allowance, now)
   limits.count(order.user, 1, "orders", "unpaid", allowance)
   limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
-  log.emit("order.held", { order = id })
+  log.emit("order.held", { order = id, share = op.share })
   return state.put("orders", id, order)
 end
 
@@ -47,6 +49,14 @@ function orders.close(id, order, now, reason)
   state.put("orders", id, order)
 end
 
+-- Why an unpaid order is given up without an operator having said so. Any other reason is an operator's own words.
+local OURS = { cancelled = true, hold_expired = true, close_unanswered = true }
+
+--- Whether an operator called this unpaid order off: then no payment brings it back.
+function orders.called_off(order)
+  return (order.state == "closing" or order.state == "released") and not OURS[order.reason]
+end
+
 --- Ends a hold: at once if no payment was ever asked for, through the provider otherwise.
 function orders.give_up(id, order, now, reason)
   if order.asked == 1 then
@@ -64,7 +74,7 @@ function orders.refund(id, order, amount, transaction, reason)
 end
 
 --- What was paid and is neither back nor on its way back.
-local function kept(order)
+function orders.kept(order)
   local amount = order.paid
   for _, refund in ipairs(order.refunds) do
     amount = amount - refund[1]
@@ -74,7 +84,7 @@ end
 
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
-  local amount = kept(order)
+  local amount = orders.kept(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, -1, "orders")
@@ -102,6 +112,6 @@ end
 function due.close(id, now)
   local order = state.get("orders", id)
   if order.state == "closing" then
-    orders.release(id, order, now, "close_unanswered")
+    orders.release(id, order, now, orders.called_off(order) and order.reason or "close_unanswered")
   end
 end

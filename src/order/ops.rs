@@ -1,4 +1,4 @@
-//! Ops on orders (`lua/order/ops.lua`), typed. They free things or follow money, so they are never refused for load.
+//! Ops on orders (`lua/order`), typed. They free things or follow money, so they are never refused for load.
 
 use serde::Serialize;
 
@@ -15,6 +15,9 @@ enum Op<'a> {
     Closed { order: &'a str },
     Pay { order: &'a str, transaction: &'a str, amount: i64, paid_at: i64 },
     Refunded { order: &'a str, number: i64 },
+    Fulfil { order: &'a str },
+    Refund { order: &'a str, amount: i64, reason: &'a str },
+    CallOff { order: &'a str, reason: &'a str },
 }
 
 /// A decided op on an order: the order after it, or the code of the refusal.
@@ -86,4 +89,28 @@ pub async fn pay(engine: &Engine, order: OrderId, transaction: &str, amount: i64
 /// See [`Trouble`].
 pub async fn refunded(engine: &Engine, order: OrderId, number: i64) -> Result<Decided, Trouble> {
     send(engine, order, &Op::Refunded { order: order.hot(), number }, None).await
+}
+
+/// The shop handed the goods over. Refusals: `not_found`, `order_not_fulfillable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn fulfil(engine: &Engine, order: OrderId, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Fulfil { order: order.hot() }, key).await
+}
+
+/// `amount` fen go back, 0: all that is left. Refusals: `not_found`, `not_refundable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn refund(engine: &Engine, order: OrderId, amount: i64, reason: &str, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Refund { order: order.hot(), amount, reason }, key).await
+}
+
+/// An operator calls the order off. Refusals: `not_found`, `order_not_cancellable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn call_off(engine: &Engine, order: OrderId, reason: &str) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::CallOff { order: order.hot(), reason }, None).await
 }
