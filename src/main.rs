@@ -36,6 +36,7 @@ async fn main() -> ExitCode {
         Command::Migrate => migrate(settings.database_url).await,
         Command::Rebuild { campaign } => admin::rebuild(settings, campaign).await,
         Command::Audit { campaign } => admin::audit(settings, campaign).await,
+        Command::Reconcile { days } => admin::reconcile(settings, days).await,
     };
     outcome.unwrap_or_else(|why| {
         say_wrong(why.as_ref());

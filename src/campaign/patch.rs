@@ -56,7 +56,7 @@ fn as_object(definition: &Definition) -> Map<String, Value> {
 }
 
 /// RFC 7396: objects merge, null removes, all else replaces. A body's depth is bounded by its parser (128).
-fn merge(target: &mut Value, patch: &Value) {
+pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *target = patch.clone();
         return;

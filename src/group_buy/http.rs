@@ -19,7 +19,7 @@ use crate::hot::engine::Found;
 use crate::hot::{Read, Row};
 use crate::http::answer;
 use crate::http::body::KeyedJson;
-use crate::http::caller::MaybeSession;
+use crate::http::caller::{self, MaybeSession};
 use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -85,6 +85,7 @@ pub async fn open(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<CampaignId>,
     body: KeyedJson<OpenRoom>,
 ) -> Result<HttpResponse, Problem> {
@@ -93,7 +94,7 @@ pub async fn open(
     if !live::ensure(&app, id.0).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
     let room = decided.decision.as_ref().ok().map(|seat| seat.room_id);
     let mut answer = seated(&app, id.0, &session, decided).await?;
@@ -115,6 +116,7 @@ pub async fn join(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<RoomId>,
     body: KeyedJson<JoinRoom>,
 ) -> Result<HttpResponse, Problem> {
@@ -122,7 +124,7 @@ pub async fn join(
     if !live::ensure(&app, id.0.campaign()).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
     let decided = ops::join_room(&app.engine, id.0, shopper, quantity, body.key.as_ref()).await?;
     seated(&app, id.0.campaign(), &session, decided).await
 }

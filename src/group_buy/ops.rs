@@ -8,12 +8,30 @@ use crate::hot::lane::IdempotencyKey;
 use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Row, Trouble};
 use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
+use crate::share::token::ShareToken;
 
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op<'a> {
-    OpenRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, sku: &'a str, quantity: i64 },
-    JoinRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64 },
+    OpenRoom {
+        room: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        sku: &'a str,
+        quantity: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
+    JoinRoom {
+        room: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        quantity: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
 }
 
 /// Who wants a seat.
@@ -23,6 +41,8 @@ pub struct Shopper {
     pub user: UserId,
     /// The device the request came from.
     pub device: DeviceId,
+    /// The link they came by.
+    pub share: Option<ShareToken>,
 }
 
 /// A seat, new or had before.
@@ -86,8 +106,8 @@ pub async fn open_room(
         let (now, mut rng) = (engine.clock().now(), rand::rng());
         (RoomId::new(campaign, now, &mut rng), OrderId::new(campaign, now, &mut rng))
     };
-    let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity };
+    let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
+    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
     let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity}"), to_anybody: NO_ROOM_FOR_ANYBODY };
     seat(engine, campaign, &op, key, asks).await
 }
@@ -107,8 +127,8 @@ pub async fn join_room(
 ) -> Result<Decided, Trouble> {
     let campaign = room.campaign();
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
-    let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity };
+    let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
+    let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity, share: share.as_deref() };
     let asks = Asks { who: user.to_owned(), target: format!("{} x{quantity}", room.hot()), to_anybody: NO_SEAT_FOR_ANYBODY };
     seat(engine, campaign, &op, key, asks).await
 }

@@ -5,7 +5,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::health;
 use crate::campaign::{desk, http as campaigns, storefront};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
-use crate::order::{desk as order_desk, http as orders};
+use crate::order::{acts, desk as order_desk, faults, http as orders, work};
 use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
 
@@ -21,7 +21,7 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(rooms::joinable).service(rooms::open).service(rooms::join);
     cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
-    cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
+    cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance).service(faults::spoil);
     cfg.service(shares::create).service(shares::revoke).service(shares::read);
     cfg.service(show::code).service(assets::file);
 }
@@ -38,5 +38,9 @@ fn operators(cfg: &mut ServiceConfig) {
         .service(desk::show_report);
     cfg.service(desk::run_audit);
     cfg.service(room_desk::list).service(share_desk::list);
-    cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
+    cfg.service(order_desk::list).service(order_desk::report_paid);
+    cfg.service(acts::read).service(acts::edit).service(acts::fulfil).service(acts::refund).service(acts::cancel);
+    cfg.service(work::list_refunds).service(work::refund_done).service(work::retry_refund);
+    cfg.service(work::list_payments).service(work::retry_payment).service(work::provider);
+    cfg.service(work::reconciliation).service(work::reconcile);
 }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::row::OrderRow;
+use crate::hot::engine::Found;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Class, Engine, Place, Row, Trouble};
+use crate::hot::{Answer, Class, Engine, Place, Read, Row, Trouble};
 use crate::id::{OrderId, UserId};
 
 #[derive(Serialize)]
@@ -113,4 +114,16 @@ pub async fn refund(engine: &Engine, order: OrderId, amount: i64, reason: &str, 
 /// See [`Trouble`].
 pub async fn call_off(engine: &Engine, order: OrderId, reason: &str) -> Result<Decided, Trouble> {
     send(engine, order, &Op::CallOff { order: order.hot(), reason }, None).await
+}
+
+/// The order as hot state has it now; `None`: it has none of that id.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn look(engine: &Engine, order: OrderId) -> Result<Option<OrderRow>, Trouble> {
+    let snapshot = engine.read(order.campaign(), &[Read::Row("orders", order.hot())]).await?;
+    match snapshot.found.into_iter().next() {
+        Some(Found::Row(Some(packed))) => OrderRow::read(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string())),
+        Some(Found::Row(None) | Found::Rows(_)) | None => Ok(None),
+    }
 }

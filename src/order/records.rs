@@ -1,13 +1,14 @@
-//! Orders and refunds in SQL, for lists.
+//! Orders in SQL, for lists.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::row::State;
 use super::view::{OrderState, OrderView};
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::money::Fen;
-use crate::store::{Store, StoreError, fetch_all, fetch_optional};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -26,6 +27,8 @@ struct Row {
     created_at: UnixMs,
     paid_at: Option<UnixMs>,
     updated_at: UnixMs,
+    share_token: Option<String>,
+    metadata: Option<String>,
 }
 
 /// An order as operators see it: the buyer's fields, and whose it is.
@@ -40,6 +43,12 @@ pub struct OrderRecord {
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: UnixMs,
+    /// The link its shopper came by.
+    #[schema(required = true, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ")]
+    pub share_token: Option<String>,
+    /// What operators wrote on it.
+    #[schema(value_type = Object)]
+    pub metadata: Map<String, Value>,
 }
 
 impl Row {
@@ -65,6 +74,8 @@ impl Row {
             },
             user_id: self.user_id,
             updated_at: self.updated_at,
+            share_token: self.share_token,
+            metadata: self.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         })
     }
 }
@@ -85,6 +96,16 @@ pub async fn of_user(store: &Store, user: UserId, (before, id): (i64, &str), fet
 /// Those of the database.
 pub async fn find(store: &Store, order: OrderId) -> Result<Option<OrderRecord>, StoreError> {
     fetch_optional!(store, Row, "SELECT * FROM orders WHERE id = $1", order)?.map(Row::read).transpose()
+}
+
+/// Writes new metadata on an order, unless somebody has written other since `before` was read; answers whether.
+///
+/// # Errors
+/// Those of the database.
+pub async fn write_on(store: &Store, before: &OrderRecord, metadata: &str) -> Result<bool, StoreError> {
+    const WRITE: &str = "UPDATE orders SET metadata = $1 WHERE id = $2 AND COALESCE(metadata, '{}') = $3";
+    let read = serde_json::to_string(&before.metadata).unwrap_or_default();
+    Ok(execute!(store, WRITE, metadata, before.order.id, read)? == 1)
 }
 
 /// Which of a campaign's orders to list; empty or zero: any.
@@ -122,82 +143,4 @@ pub async fn of_campaign(
     let rows =
         fetch_all!(store, Row, LIST, campaign, state, &filter.sku, &filter.user, &filter.room, filter.from, filter.to, before, id, fetch)?;
     rows.into_iter().map(Row::read).collect()
-}
-
-/// Where a refund stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundState {
-    /// To be executed; what went wrong so far is beside it.
-    Pending,
-    /// The money is back.
-    Done,
-    /// Given to a person.
-    Stuck,
-}
-
-impl RefundState {
-    /// The word on the wire and in SQL.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Done => "done",
-            Self::Stuck => "stuck",
-        }
-    }
-}
-
-/// A refund as operators see it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
-pub struct RefundRecord {
-    /// Its number, the same in every try.
-    pub refund_no: String,
-    /// The order; for money that came for no order of ours, what the payer named.
-    pub order_id: String,
-    /// The payment it is taken from.
-    pub transaction_id: String,
-    /// Who executes it; `shop`: a person of the shop.
-    pub provider: String,
-    /// How much.
-    pub amount_fen: Fen,
-    /// Why.
-    pub reason: String,
-    /// Where it stands.
-    #[schema(value_type = RefundState)]
-    pub state: String,
-    /// Tries so far.
-    pub attempts: i64,
-    /// What the provider said last, if it failed.
-    #[schema(required = true)]
-    pub last_error: Option<String>,
-    /// When it became due.
-    #[serde(with = "crate::clock::rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: UnixMs,
-    /// When it was executed.
-    #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(required = true, value_type = Option<String>, format = DateTime)]
-    pub done_at: Option<UnixMs>,
-}
-
-/// Refunds, newest first; an empty state: all.
-///
-/// # Errors
-/// Those of the database.
-pub async fn refunds(store: &Store, state: &str, (before, id): (i64, &str), fetch: i64) -> Result<Vec<RefundRecord>, StoreError> {
-    const LIST: &str = "SELECT refund_no, order_id, transaction_id, provider, amount_fen, reason, state, attempts, last_error, created_at, done_at \
-                        FROM refunds WHERE ($1 = '' OR state = $1) AND (created_at, refund_no) < ($2, $3) \
-                        ORDER BY created_at DESC, refund_no DESC LIMIT $4";
-    fetch_all!(store, RefundRecord, LIST, state, before, id, fetch)
-}
-
-/// One refund.
-///
-/// # Errors
-/// Those of the database.
-pub async fn refund(store: &Store, refund_no: &str) -> Result<Option<RefundRecord>, StoreError> {
-    const ONE: &str = "SELECT refund_no, order_id, transaction_id, provider, amount_fen, reason, state, attempts, last_error, created_at, done_at \
-                       FROM refunds WHERE refund_no = $1";
-    fetch_optional!(store, RefundRecord, ONE, refund_no)
 }
