@@ -46,7 +46,12 @@ pub struct Refund {
     #[schema(value_type = i64, minimum = 1, maximum = 10_000_000_000_i64, nullable = false, required = false, example = 500)]
     amount_fen: Option<Fen>,
     /// Why, in words that the buyer may read; not blank, no control characters. It stays in the books: no personal data.
-    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$", example = "A box arrived broken")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "A box arrived broken"
+    )]
     reason: String,
 }
 
@@ -56,7 +61,12 @@ pub struct Refund {
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
     /// Why, in words that the buyer may read; not blank, no control characters. It stays in the books: no personal data.
-    #[schema(min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$", example = "Out of stock in the warehouse")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "Out of stock in the warehouse"
+    )]
     reason: String,
 }
 

@@ -45,6 +45,7 @@ const MET: &[(&str, &str, &str)] = &[
     ("device_limit_reached", "limits", "a_device_serves_no_more_shoppers_than_allowed"),
     ("order_not_payable", "payments", "an_order_is_given_up_until_it_is_paid"),
     ("order_not_cancellable", "payments", "an_order_is_given_up_until_it_is_paid"),
+    ("order_not_fulfillable", "orders", "the_goods_of_a_certain_order_are_handed_over_once"),
     ("not_refundable", "payments", "a_refund_the_provider_executes_is_not_the_shops_to_report"),
     ("campaign_state", "campaigns", "a_draft_is_nothing_to_shoppers"),
     ("field_not_editable", "campaigns", "a_live_campaign_changes_in_harmless_fields_only_and_at_once"),

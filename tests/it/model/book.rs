@@ -96,7 +96,7 @@ impl Order {
 
     /// It has a seat that it paid for.
     pub fn owns(&self) -> bool {
-        matches!(self.state, State::Paid | State::Confirmed)
+        matches!(self.state, State::Paid | State::Confirmed | State::Fulfilled)
     }
 
     pub(super) fn lives(&self) -> bool {
@@ -109,6 +109,21 @@ impl Order {
 
     pub(super) fn back(&self) -> i64 {
         self.refunds.iter().filter(|(_, executed)| *executed).map(|(fen, _)| fen).sum()
+    }
+
+    /// What was paid and was not sent back.
+    pub(super) fn kept(&self) -> i64 {
+        self.paid() - self.refunds.iter().map(|(fen, _)| fen).sum::<i64>()
+    }
+
+    /// All its money went, or goes, back.
+    pub(super) fn gone(&self) -> bool {
+        matches!(self.state, State::RefundDue | State::Refunded)
+    }
+
+    /// An operator does not want it, and it was not paid.
+    pub(super) fn called_off(&self) -> bool {
+        matches!(self.state, State::Closing | State::Released) && !["cancelled", "hold_expired", "close_unanswered"].contains(&self.reason)
     }
 
     pub(super) fn refund(&mut self, fen: i64) {

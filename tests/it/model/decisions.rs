@@ -137,8 +137,7 @@ impl Book {
                 order.state = State::Confirmed;
             } else {
                 (order.state, order.reason) = (State::RefundDue, "room_failed");
-                let due = order.paid() - order.refunds.iter().map(|(fen, _)| fen).sum::<i64>();
-                order.refund(due);
+                order.refund(order.kept());
             }
         }
         self.list(at, now);
@@ -147,7 +146,11 @@ impl Book {
     pub(super) fn leave(&mut self, at: usize, reason: &'static str, now: i64) {
         let order = &mut self.orders[at];
         (order.state, order.reason) = (State::Released, reason);
-        let room = &mut self.rooms[order.room];
+        self.vacate(at, now);
+    }
+
+    fn vacate(&mut self, at: usize, now: i64) {
+        let room = &mut self.rooms[self.orders[at].room];
         room.seats.retain(|&seat| seat != at);
         if room.leader == Some(at) {
             let paid = room.seats.iter().find(|&&seat| self.orders[seat].owns());
@@ -176,7 +179,7 @@ impl Book {
         match order.state {
             State::Held if now < order.pay_by => order.asked = true,
             State::Held => return no("order_expired"),
-            State::Closing | State::Released if order.reason != "cancelled" => return no("order_expired"),
+            State::Closing | State::Released if order.reason != "cancelled" && !order.called_off() => return no("order_expired"),
             _ => return no("order_not_payable"),
         }
         Ok(("payment_asked", vec![self.order_row(at)]))
@@ -207,11 +210,15 @@ impl Book {
             return Ok(("paid", vec![self.order_row(at)]));
         }
         let right = fen == price * self.orders[at].quantity;
-        let late = right && self.orders[at].state == State::Released;
-        let again = late && self.place_for(at, now);
-        let buys = again || (right && self.orders[at].waits());
+        let called_off = self.orders[at].called_off();
+        let late = right && (self.orders[at].state == State::Released || called_off);
+        let again = late && !called_off && self.place_for(at, now);
+        let buys = again || (right && self.orders[at].waits() && !called_off);
+        self.orders[at].money.push((transaction.to_owned(), fen, buys));
+        if late && self.orders[at].waits() {
+            self.leave(at, self.orders[at].reason, now);
+        }
         let order = &mut self.orders[at];
-        order.money.push((transaction.to_owned(), fen, buys));
         if buys {
             (order.state, order.reason, order.paid_at) = (State::Paid, "", paid_at);
             if again {
@@ -252,6 +259,65 @@ impl Book {
         Ok(("refunded", vec![self.order_row(at)]))
     }
 
+    pub(super) fn fulfil(&mut self, id: &str) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        match self.orders[at].state {
+            State::Confirmed => self.orders[at].state = State::Fulfilled,
+            State::Fulfilled => {}
+            _ => return no("order_not_fulfillable"),
+        }
+        Ok(("fulfilled", vec![self.order_row(at)]))
+    }
+
+    /// `fen` 0: the rest.
+    pub(super) fn refund(&mut self, id: &str, fen: i64, reason: &'static str, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        let order = &self.orders[at];
+        let repeated = order.gone() && (fen == 0 || order.refunds.last().is_some_and(|(last, _)| *last == fen));
+        if !repeated {
+            if !order.owns() || fen > order.kept() {
+                return no("not_refundable");
+            }
+            if fen == 0 || fen == order.kept() {
+                self.undo(at, reason, now);
+            } else if order.state == State::Paid {
+                return no("not_refundable");
+            } else {
+                self.orders[at].refund(fen);
+            }
+        }
+        Ok(("refunding", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn call_off(&mut self, id: &str, reason: &'static str, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        match self.orders[at].state {
+            State::Held => self.give_up(at, reason, now),
+            State::Closing | State::Released if !self.orders[at].called_off() => self.orders[at].reason = reason,
+            State::Paid | State::Confirmed => self.undo(at, reason, now),
+            State::Fulfilled => return no("order_not_cancellable"),
+            _ => {}
+        }
+        Ok(("called_off", vec![self.order_row(at)]))
+    }
+
+    /// A paid order is undone: its seat in an open room is free; what was handed over comes back to the shop, not to stock.
+    fn undo(&mut self, at: usize, reason: &'static str, now: i64) {
+        let order = &mut self.orders[at];
+        let (kept, handed_over) = (order.kept(), order.state == State::Fulfilled);
+        (order.state, order.reason) = (if kept > 0 { State::RefundDue } else { State::Refunded }, reason);
+        if kept > 0 {
+            order.refund(kept);
+        }
+        let (room, quantity) = (order.room, order.quantity);
+        if handed_over {
+            self.stock.get_mut(&self.rooms[room].sku).unwrap().1 += quantity;
+        }
+        if self.rooms[room].state == RoomState::Open {
+            self.vacate(at, now);
+        }
+    }
+
     /// A timer fires. Nobody has taken it away when it no longer mattered.
     pub(super) fn ring(&mut self, kind: &str, id: &str, now: i64) {
         let order = |book: &Self, state| book.order(id).filter(|&at| book.orders[at].state == state);
@@ -271,7 +337,8 @@ impl Book {
             }
             "close" => {
                 if let Some(at) = order(self, State::Closing) {
-                    self.leave(at, "close_unanswered", now);
+                    let reason = if self.orders[at].called_off() { self.orders[at].reason } else { "close_unanswered" };
+                    self.leave(at, reason, now);
                 }
             }
             "key" => drop(self.keys.remove(id)),

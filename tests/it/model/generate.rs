@@ -76,6 +76,18 @@ pub enum Wish {
         order: usize,
         number: i64,
     },
+    Fulfil {
+        order: usize,
+    },
+    Refund {
+        order: usize,
+        part: Part,
+        key: Option<u8>,
+    },
+    CallOff {
+        aim: Aim,
+        order: usize,
+    },
     Tick,
     Status {
         step: Step,
@@ -99,11 +111,21 @@ pub enum Wish {
     Nonsense,
 }
 
-/// Which orders a payment prefers.
+/// How much is asked back.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Rest,
+    Some(i64),
+    Price,
+    More,
+}
+
+/// Which orders a payment or an operator prefers.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
     Waiting,
     Released,
+    Paid,
     Any,
 }
 
@@ -138,6 +160,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     let quantity = || prop_oneof![6 => Just(1i64), 2 => Just(2), 1 => Just(3)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
     let aim = prop_oneof![6 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
+    let part = prop_oneof![2 => Just(Part::Rest), 4 => (1..200i64).prop_map(Part::Some), 1 => Just(Part::Price), 1 => Just(Part::More)];
+    let call_off = prop_oneof![3 => Just(Aim::Waiting), 1 => Just(Aim::Released), 4 => Just(Aim::Paid), 1 => Just(Aim::Any)];
     let extra = prop_oneof![8 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
     prop_oneof![
         6 => (0..6u8, 0..8u8, sku(), quantity(), key())
@@ -153,6 +177,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15))
             .prop_map(|(aim, order, extra, again)| Wish::Pay { aim, order, extra, again }),
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
+        4 => (0..6usize).prop_map(|order| Wish::Fulfil { order }),
+        6 => (0..6usize, part, key()).prop_map(|(order, part, key)| Wish::Refund { order, part, key }),
+        4 => (call_off, 0..6usize).prop_map(|(aim, order)| Wish::CallOff { aim, order }),
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
         2 => (sku(), prop_oneof![-4..0i64, 1..4i64], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
@@ -232,9 +259,23 @@ impl Maker {
             Wish::Closed { order } => (Op::Closed { order: owned(book, order, false, |order| order.state == State::Closing).0 }, None),
             Wish::Pay { aim, order, extra, again } => (self.pay(book, aim, order, extra, again, now), None),
             Wish::Refunded { order, number } => {
-                let due = |order: &Order| matches!(order.state, State::RefundDue | State::Refunded);
+                let due = |order: &Order| !order.refunds.is_empty();
                 (Op::Refunded { order: owned(book, order, false, due).0, number }, None)
             }
+            Wish::Fulfil { order } => (Op::Fulfil { order: owned(book, order, false, |order| order.state == State::Confirmed).0 }, None),
+            Wish::Refund { order, part, key } => {
+                let certain = |order: &Order| matches!(order.state, State::Confirmed | State::Fulfilled);
+                let order = owned(book, order, false, certain).0;
+                let price = book.orders.iter().find(|known| known.id == order).map_or(1, |known| book.amount(known));
+                let amount = match part {
+                    Part::Rest => 0,
+                    Part::Some(fen) => fen,
+                    Part::Price => price,
+                    Part::More => price + 1,
+                };
+                (Op::Refund { order, amount, reason: "broken" }, key)
+            }
+            Wish::CallOff { aim, order } => (Op::CallOff { order: owned(book, order, false, aimed(aim)).0, reason: "out_of_stock" }, None),
             Wish::Tick => (Op::Tick, None),
             Wish::Status { step } => (Op::SetStatus { step }, None),
             Wish::Stock { sku, units, key } => (Op::AddStock { sku: sku.to_owned(), units }, key),
@@ -263,12 +304,7 @@ impl Maker {
     }
 
     fn pay(&mut self, book: &Book, aim: Aim, order: usize, extra: i64, again: bool, now: i64) -> Op {
-        let which: fn(&Order) -> bool = match aim {
-            Aim::Waiting => Order::waits,
-            Aim::Released => |order| order.state == State::Released,
-            Aim::Any => |_| true,
-        };
-        let order = owned(book, order, false, which).0;
+        let order = owned(book, order, false, aimed(aim)).0;
         let amount = book.orders.iter().find(|known| known.id == order).map_or(1, |known| book.amount(known));
         let known = nth_last(&self.transactions, 0).filter(|_| again).cloned();
         let transaction = known.unwrap_or_else(|| {
@@ -277,6 +313,15 @@ impl Maker {
             fresh
         });
         Op::Pay { order, transaction, amount: amount + extra, paid_at: now.max(START) - 17 }
+    }
+}
+
+fn aimed(aim: Aim) -> fn(&Order) -> bool {
+    match aim {
+        Aim::Waiting => Order::waits,
+        Aim::Released => |order| order.state == State::Released || order.called_off(),
+        Aim::Paid => Order::owns,
+        Aim::Any => |_| true,
     }
 }
 

@@ -18,6 +18,9 @@ pub enum Op {
     Closed { order: String },
     Pay { order: String, transaction: String, amount: i64, paid_at: i64 },
     Refunded { order: String, number: i64 },
+    Fulfil { order: String },
+    Refund { order: String, amount: i64, reason: &'static str },
+    CallOff { order: String, reason: &'static str },
     Tick,
     Nonsense,
 }

@@ -38,6 +38,9 @@ const WANTED: &[&str] = &[
     "closed",
     "paid",
     "refunded",
+    "fulfilled",
+    "refunding",
+    "called_off",
     "ticked",
     "not_found",
     "campaign_not_live",
@@ -54,6 +57,8 @@ const WANTED: &[&str] = &[
     "order_expired",
     "order_not_payable",
     "order_not_cancellable",
+    "order_not_fulfillable",
+    "not_refundable",
     "idempotency_key_reused",
     "replayed",
     "alternative",
@@ -67,6 +72,9 @@ const WANTED: &[&str] = &[
     "order.refund_due",
     "order.payment_returned",
     "order.refunded",
+    "order.fulfilled",
+    "order.undone",
+    "order.called_off",
     "group_buy.room_opened",
     "group_buy.room_formed",
     "group_buy.room_failed",
@@ -79,6 +87,8 @@ const WANTED: &[&str] = &[
     "amount_differs",
     "hold_expired",
     "close_unanswered",
+    "broken",
+    "out_of_stock",
 ];
 
 type Tally = BTreeMap<String, usize>;

@@ -84,6 +84,9 @@ impl Reference {
             Op::Closed { order } => self.book.closed(order, now),
             Op::Pay { order, transaction, amount, paid_at } => self.book.pay(order, transaction, *amount, *paid_at, now),
             Op::Refunded { order, number } => self.book.refunded(order, *number),
+            Op::Fulfil { order } => self.book.fulfil(order),
+            Op::Refund { order, amount, reason } => self.book.refund(order, *amount, reason, now),
+            Op::CallOff { order, reason } => self.book.call_off(order, reason, now),
             Op::Tick => {
                 self.tick();
                 Ok(("ticked", Vec::new()))

@@ -108,7 +108,8 @@ fn said_row(yes: i64, word: &str, place: usize, packed: &[u8]) -> Row {
         (1, "published" | "status", 0) => Row::Status(row(packed)),
         (1, "stock", 0) => Row::Stock(row(packed)),
         (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
-        (1, "opened" | "joined" | "already_in_room", 1) | (1, "payment_asked" | "cancelled" | "closed" | "paid" | "refunded", 0) => {
+        (1, "opened" | "joined" | "already_in_room", 1)
+        | (1, "payment_asked" | "cancelled" | "closed" | "paid" | "refunded" | "fulfilled" | "refunding" | "called_off", 0) => {
             Row::Order(row(packed))
         }
         (0, "room_closed" | "room_expired" | "room_full", 0) => Row::Other(read(packed)),
