@@ -20,7 +20,7 @@ use crate::projector::{Halt, Projector, Tail};
 use crate::store::Store;
 
 /// How long campaigns may take to open.
-const OPENING: Duration = Duration::from_secs(60);
+const OPENING: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What a command works with.
@@ -99,7 +99,7 @@ pub async fn reconcile(settings: Settings, days: u16) -> Result<ExitCode, Box<dy
     let (stop, keeper) = app.spawn_keeper();
     let opened = async {
         while !app.opened().await? {
-            tokio::time::sleep(LOOK).await
+            tokio::time::sleep(LOOK).await;
         }
         Ok::<_, Box<dyn Error>>(())
     };

@@ -89,7 +89,8 @@ fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
         let right = match order.state {
             OrderState::Held | OrderState::Closing | OrderState::Released | OrderState::RefundDue | OrderState::Refunded => kept == 0,
             OrderState::Paid => kept == order.amount,
-            OrderState::Confirmed | OrderState::Fulfilled => kept >= 0 && kept <= order.amount,
+            // A part may have gone back, or be on its way; all of it undoes the order.
+            OrderState::Confirmed | OrderState::Fulfilled => (kept > 0 || order.amount == 0) && kept <= order.amount,
         };
         if !right || done != order.refunded {
             wrong.push(format!("order {id} is {:?}: paid {}, to be returned {due}, returned {}", order.state, order.paid, order.refunded));
@@ -182,5 +183,11 @@ mod tests {
         let due = |times: usize| OrderRow { state: State::RefundDue, refunds: vec![RefundRow(100, 0); times], ..paid.clone() };
         assert!(money_is_kept_or_returned(&one("o", due(1))).ok);
         assert!(!money_is_kept_or_returned(&one("o", due(2))).ok, "returned twice");
+        let part = |fen, state| OrderRow { state, refunds: vec![RefundRow(fen, 0)], ..paid.clone() };
+        assert!(money_is_kept_or_returned(&one("o", part(40, State::Confirmed))).ok);
+        assert!(money_is_kept_or_returned(&one("o", part(99, State::Fulfilled))).ok);
+        assert!(!money_is_kept_or_returned(&one("o", part(40, State::Paid))).ok, "a part, though nothing is certain");
+        assert!(!money_is_kept_or_returned(&one("o", part(100, State::Confirmed))).ok, "all of it, and yet confirmed");
+        assert!(!money_is_kept_or_returned(&one("o", part(40, State::RefundDue))).ok, "a part kept by an order that is undone");
     }
 }

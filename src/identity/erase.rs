@@ -103,11 +103,12 @@ fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                match member {
-                    Value::Null => {}
-                    Value::Object(_) if PERSONAL.contains(&name.as_str()) => *member = Value::Object(Map::new()),
-                    _ if PERSONAL.contains(&name.as_str()) => *member = ERASED.into(),
-                    _ => strip(member),
+                if !PERSONAL.contains(&name.as_str()) {
+                    strip(member);
+                } else if member.is_object() {
+                    *member = Value::Object(Map::new());
+                } else if !member.is_null() {
+                    *member = ERASED.into();
                 }
             }
         }

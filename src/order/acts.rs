@@ -117,7 +117,7 @@ async fn told(
     app.projector.settled(id.campaign(), done.place).await?;
     let after = found(app, id).await?;
     // Who repeats a call whose answer was lost may be the first to write it down.
-    if after.order != before.order || done.replayed {
+    if (&after.order, after.refund_due_fen) != (&before.order, before.refund_due_fen) || done.replayed {
         let told = json!({"order": after, "asked": asked});
         note(app, (actor, action), id, json!({"order": before}), told).await?;
     }

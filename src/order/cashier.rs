@@ -336,7 +336,9 @@ impl Cashier {
                 continue;
             }
             match answered(self.provider.query(*order)).await {
-                Ok(Some(payment)) => drop(self.receive(self.provider.name(), &payment).await?),
+                Ok(Some(payment)) => {
+                    self.receive(self.provider.name(), &payment).await?;
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%order, %error, "the provider did not say whether an order was paid");

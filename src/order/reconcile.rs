@@ -158,7 +158,7 @@ impl Told {
 }
 
 #[derive(Clone, Debug, sqlx::FromRow)]
-struct Refund {
+struct Ours {
     refund_no: String,
     order_id: String,
     transaction_id: String,
@@ -352,7 +352,7 @@ impl Run<'_> {
         let provider = self.cashier.provider.name();
         self.report.refunds += books.refunds.len();
         for executed in &books.refunds {
-            match fetch_optional!(&self.cashier.store, Refund, ONE, &executed.refund_no)? {
+            match fetch_optional!(&self.cashier.store, Ours, ONE, &executed.refund_no)? {
                 Some(refund) => self.refund(&refund, executed).await?,
                 None => self.find(
                     Kind::RefundUnknown,
@@ -363,7 +363,7 @@ impl Run<'_> {
             }
         }
         let known: HashMap<&str, &Executed> = books.refunds.iter().map(|executed| (executed.refund_no.as_str(), executed)).collect();
-        let done = fetch_all!(&self.cashier.store, Refund, DONE, provider, from, to, MOST_ROWS)?;
+        let done = fetch_all!(&self.cashier.store, Ours, DONE, provider, from, to, MOST_ROWS)?;
         self.whole("refunds", done.len());
         for refund in done.iter().filter(|refund| !known.contains_key(refund.refund_no.as_str())) {
             // Executed on another day than we learned of it, or not at all.
@@ -381,7 +381,7 @@ impl Run<'_> {
     }
 
     /// One refund that the provider executed, against ours of that number.
-    async fn refund(&mut self, ours: &Refund, executed: &Executed) -> Result<(), StoreError> {
+    async fn refund(&mut self, ours: &Ours, executed: &Executed) -> Result<(), StoreError> {
         if ours.amount_fen != executed.amount_fen.get() || ours.transaction_id != executed.transaction_id {
             let detail = format!(
                 "ours: {} fen of {}; provider's: {} of {}",
@@ -502,8 +502,8 @@ impl Run<'_> {
             }
             return Ok(false);
         };
-        let refunds = fetch_all!(&self.cashier.store, Refund, REFUNDS, id)?;
-        let sum = |refunds: &mut dyn Iterator<Item = &Refund>| refunds.map(|refund| refund.amount_fen).sum::<i64>();
+        let refunds = fetch_all!(&self.cashier.store, Ours, REFUNDS, id)?;
+        let sum = |refunds: &mut dyn Iterator<Item = &Ours>| refunds.map(|refund| refund.amount_fen).sum::<i64>();
         let (due, done) = (sum(&mut refunds.iter()), sum(&mut refunds.iter().filter(|refund| refund.state == "done")));
         let hot_due: i64 = row.refunds.iter().map(|refund| refund.0).sum();
         let untold: Vec<&Told> = payments.iter().filter(|told| !row.transactions.contains(&told.transaction_id)).collect();
@@ -528,7 +528,7 @@ impl Run<'_> {
     }
 
     /// Tells an order of refunds that SQL knows were executed; answers whether that was all that differed.
-    async fn tell_refunds(&self, id: OrderId, row: &OrderRow, refunds: &[Refund]) -> bool {
+    async fn tell_refunds(&self, id: OrderId, row: &OrderRow, refunds: &[Ours]) -> bool {
         let amounts = |numbers: &mut dyn Iterator<Item = i64>| {
             let mut amounts: Vec<i64> = numbers.collect();
             amounts.sort_unstable();

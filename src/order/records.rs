@@ -21,6 +21,7 @@ struct Row {
     quantity: i64,
     amount_fen: Fen,
     paid_fen: Fen,
+    refund_due_fen: Fen,
     refunded_fen: Fen,
     reason: Option<String>,
     pay_by: UnixMs,
@@ -43,6 +44,9 @@ pub struct OrderRecord {
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: UnixMs,
+    /// What is to go back in all: executed (`refunded_fen`) or on its way.
+    #[schema(example = 0)]
+    pub refund_due_fen: Fen,
     /// The link its shopper came by.
     #[schema(required = true, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ")]
     pub share_token: Option<String>,
@@ -74,6 +78,7 @@ impl Row {
             },
             user_id: self.user_id,
             updated_at: self.updated_at,
+            refund_due_fen: self.refund_due_fen,
             share_token: self.share_token,
             metadata: self.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         })

@@ -48,7 +48,7 @@ served! {
         let campaign = pair_shop(app).await;
         let [(ada, seat), _] = app.formed(&campaign).await;
         let part = app.operate(&seat.order, "refund", &json!({"amount_fen": 950, "reason": "one box broken"})).key("first").await.expect(200);
-        assert_eq!((part.at("/state"), part.json["reason"].clone()), ("confirmed".into(), Value::Null));
+        assert_eq!((part.at("/state"), part.at("/refund_due_fen"), &part.json["reason"]), ("confirmed".into(), "950".into(), &Value::Null));
         let again = app.operate(&seat.order, "refund", &json!({"amount_fen": 950, "reason": "one box broken"})).key("first").await.expect(200);
         assert!(again.replayed() && again.json == part.json);
         within(10, "a part is back", async || app.order(&ada, &seat.order).await["refunded_fen"] == 950).await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
+use liebian::audit::{fold::Fold, invariants as audit};
 use liebian::hot::{Class, Decided, Engine};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
@@ -219,6 +220,11 @@ impl Run<'_> {
         invariants::told(&log, &hot.cells());
         if let Some(pair) = self.projected.filter(|_| !log.is_empty()) {
             pair.compare(&self.campaign).await;
+        }
+        let mut fold = Fold::default();
+        log.iter().cloned().for_each(|entry| fold.add(entry));
+        for check in audit::all(&fold) {
+            assert!(check.ok, "the audit says {}: {}", check.name, check.detail);
         }
         let mut tally = self.tally.lock().unwrap();
         for event in log.iter().flat_map(|entry| &entry.body.events) {
