@@ -213,7 +213,7 @@ impl App {
         };
         let lag = self.lag();
         let projector = if lag > READY_LAG { Err(format!("SQL is {} s behind", lag.as_secs())) } else { Ok(()) };
-        let provider = self.provider_check().await;
+        let provider = if sql.is_ok() { self.provider_check().await } else { Check::new("provider", Ok(())) };
         vec![Check::new("sql", sql), Check::new("redis", redis), Check::new("projector", projector), provider]
     }
 

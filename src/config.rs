@@ -129,7 +129,7 @@ pub struct Effort {
     #[arg(long, env = "LIEBIAN_REFUND_TRIES", default_value_t = 20, value_parser = value_parser!(u16).range(1..), global = true)]
     pub refund_tries: u16,
     /// Failing calls of one sort that the payment provider bears in a minute; then such calls pause
-    #[arg(long, env = "LIEBIAN_PROVIDER_FAILURES_PER_MINUTE", default_value_t = 30, value_parser = value_parser!(u16).range(1..), global = true)]
+    #[arg(long, env = "LIEBIAN_PROVIDER_FAILURES_PER_MINUTE", default_value_t = 30, value_parser = value_parser!(u16).range(1..=6000), global = true)]
     pub provider_failures_per_minute: u16,
     /// Seconds between two reconciliations with the payment provider's books; 0: only when asked
     #[arg(long, env = "LIEBIAN_RECONCILE_SECONDS", default_value_t = 3600, global = true)]

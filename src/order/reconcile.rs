@@ -161,6 +161,7 @@ impl Told {
 struct Ours {
     refund_no: String,
     order_id: String,
+    provider: String,
     transaction_id: String,
     amount_fen: i64,
     state: String,
@@ -346,9 +347,9 @@ impl Run<'_> {
 
     /// The provider's refunds against ours.
     async fn refunds(&mut self, books: &Books, (from, to): (i64, i64)) -> Result<(), CannotReconcile> {
-        const DONE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, state FROM refunds \
+        const DONE: &str = "SELECT refund_no, order_id, provider, transaction_id, amount_fen, state FROM refunds \
                             WHERE provider = $1 AND done_at >= $2 AND done_at < $3 ORDER BY done_at LIMIT $4";
-        const ONE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, state FROM refunds WHERE refund_no = $1";
+        const ONE: &str = "SELECT refund_no, order_id, provider, transaction_id, amount_fen, state FROM refunds WHERE refund_no = $1";
         let provider = self.cashier.provider.name();
         self.report.refunds += books.refunds.len();
         for executed in &books.refunds {
@@ -382,7 +383,10 @@ impl Run<'_> {
 
     /// One refund that the provider executed, against ours of that number.
     async fn refund(&mut self, ours: &Ours, executed: &Executed) -> Result<(), StoreError> {
-        if ours.amount_fen != executed.amount_fen.get() || ours.transaction_id != executed.transaction_id {
+        if ours.provider != self.cashier.provider.name() {
+            // A person took it for undone.
+            self.find(Kind::RefundedTwice, &ours.refund_no, format!("{} fen by the provider and by the shop", ours.amount_fen), false);
+        } else if ours.amount_fen != executed.amount_fen.get() || ours.transaction_id != executed.transaction_id {
             let detail = format!(
                 "ours: {} fen of {}; provider's: {} of {}",
                 ours.amount_fen, ours.transaction_id, executed.amount_fen, executed.transaction_id
@@ -488,7 +492,7 @@ impl Run<'_> {
 
     /// One order; answers whether it is in order. Only `told` findings are written down.
     async fn order(&mut self, id: OrderId, row: Option<&OrderRow>, tell: bool) -> Result<bool, StoreError> {
-        const REFUNDS: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, state FROM refunds WHERE order_id = $1 AND reason <> 'unknown_order' \
+        const REFUNDS: &str = "SELECT refund_no, order_id, provider, transaction_id, amount_fen, state FROM refunds WHERE order_id = $1 AND reason <> 'unknown_order' \
                                ORDER BY created_at LIMIT 1000";
         let payments = self.payments_of(id).await?;
         if payments.iter().any(|told| told.received_at >= self.report.to.get()) {

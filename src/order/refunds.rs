@@ -68,6 +68,15 @@ impl Cashier {
         Ok(())
     }
 
+    /// A person sends back themselves what the provider would not: from now on the refund is the shop's. Answers whether it is.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn hand_over(&self, refund_no: &str) -> Result<bool, StoreError> {
+        const HAND_OVER: &str = "UPDATE refunds SET provider = $1 WHERE refund_no = $2 AND (state = 'stuck' OR provider = $1)";
+        Ok(execute!(&self.store, HAND_OVER, SHOP, refund_no)? == 1)
+    }
+
     /// One try; false when the provider failed.
     async fn try_refund(&self, row: &Row) -> Result<bool, StoreError> {
         const TAKE: &str = "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = $1 \
@@ -132,6 +141,24 @@ impl Cashier {
 
 /// The provider's answer, or that there was none in time.
 pub(super) async fn answered<T>(asked: super::provider::Asked<'_, T>) -> Result<T, ProviderError> {
-    let late = |_elapsed| ProviderError(format!("no answer in {} s", ANSWER.as_secs()));
-    tokio::time::timeout(ANSWER, asked).await.map_err(late)?
+    within(ANSWER, asked).await
+}
+
+async fn within<T>(patience: Duration, asked: super::provider::Asked<'_, T>) -> Result<T, ProviderError> {
+    let late = |_elapsed| ProviderError(format!("no answer in {} s", patience.as_secs()));
+    tokio::time::timeout(patience, asked).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::within;
+
+    #[tokio::test]
+    async fn a_provider_that_does_not_answer_has_failed() {
+        let silent = within::<()>(Duration::from_millis(1), Box::pin(std::future::pending())).await;
+        assert_eq!(silent.unwrap_err().to_string(), "payment provider: no answer in 0 s");
+        assert_eq!(within(Duration::from_secs(9), Box::pin(async { Ok(7) })).await, Ok(7));
+    }
 }

@@ -79,7 +79,7 @@ pub async fn list_refunds(
     Ok(HttpResponse::Ok().json(page.list(rows, |row: &RefundRecord| (row.created_at.get(), row.refund_no.clone()))))
 }
 
-/// The shop has sent a refund back itself. A repeat changes nothing.
+/// The shop has sent a refund back itself: one that is its own to execute, or one that is stuck. A repeat changes nothing.
 #[utoipa::path(tag = "operator: orders", operation_id = "report_refunded", request_body = Nothing, security(("operator" = ["finance"])),
     params(("refund_no" = String, Path, description = "The refund's number, from the list.")),
     responses((status = 200, description = "The refund", body = RefundRecord)),
@@ -93,7 +93,7 @@ pub async fn refund_done(
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let refund = refund_of(&app, &refund_no).await?;
-    if refund.provider != SHOP {
+    if refund.state != "done" && !app.cashier.hand_over(&refund_no).await? || refund.state == "done" && refund.provider != SHOP {
         return Err(Problem::new(Code::NotRefundable).detail("Its payment provider executes this refund"));
     }
     if refund.state != "done" {

@@ -121,6 +121,26 @@ served! {
         in_order(app, &ada, &seat).await;
     }
 
+    async fn what_the_provider_will_not_send_back_a_person_does(app: &mut TestApp, impatient()) {
+        let (ada, seat) = certain(app).await;
+        app.spoil(&json!({"refund": "lose", "times": 3})).await;
+        app.operate(&seat.order, "refund", &json!({"reason": "r"})).await.expect(200);
+        within(10, "it was executed, and nobody knows", async || executed(app).await.len() == 1).await;
+        let done = format!("/operator/v1/refunds/{}r1/done", seat.order);
+        app.post(&done).admin().await.refused(409, "not_refundable");
+        until_tried(app, 3).await;
+        within(10, "it is stuck", async || list(app, "refunds?state=stuck").await.len() == 1).await;
+        for _ in 0..2 {
+            let answer = app.post(&done).admin().await.expect(200);
+            assert_eq!((answer.at("/state"), answer.at("/provider")), ("done".into(), "shop".into()));
+        }
+        app.post(&format!("/operator/v1/refunds/{}r1/retry", seat.order)).admin().await.refused(409, "not_refundable");
+        app.until_state(&ada, &seat.order, "refunded").await;
+        app.advance(61).await;
+        let books = app.post("/operator/v1/reconciliation").admin().await.expect(200).json;
+        assert_eq!(books["counts"], json!({"refunded_twice": 1}), "the provider had done it: a person must know");
+    }
+
     async fn calls_pause_when_too_many_fail(app: &mut TestApp, a_provider_that_bears_little()) {
         let campaign = app.publish_whole(&with(2, 9, &json!({}))).await;
         let mut orders = Vec::new();

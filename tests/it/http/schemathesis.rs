@@ -116,7 +116,14 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     app.until_state(&ada, &seat.order, "refunded").await;
     let refunds = app.get("/operator/v1/refunds").admin().await.expect(200).at("/items/0/refund_no");
 
+    let payment = app.get("/operator/v1/payments").admin().await.expect(200).at("/items/0/transaction_id");
     let shop = app.publish_whole(&definition).await;
+    let pairs = app.publish_whole(&with(2, 9, &json!({}))).await;
+    let mut certain = Vec::new();
+    for _ in 0..3 {
+        certain.extend(app.formed(&pairs).await.map(|(_, seat)| seat.order));
+    }
+    let carl = app.shopper("Carl").await;
     let (mut rooms, mut orders) = (Vec::new(), Vec::new());
     for _ in 0..25 {
         let seat = app.open(&ada, &shop).await.expect(201).seat();
@@ -153,7 +160,12 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         ("get_share show_share", "path.token", vec![share(app, &ada, &shop).await, share(app, &bob, &shop).await]),
         ("revoke_share", "path.token", vec![share(app, &ada, &shop).await, share(app, &ada, &shop).await, share(app, &bob, &shop).await]),
         ("revoke_key", "path.id", vec![key(app).await, key(app).await]),
-        ("report_refunded", "path.refund_no", vec![refunds]),
+        ("report_refunded retry_refund", "path.refund_no", vec![refunds]),
+        ("retry_payment", "path.transaction_id", vec![payment]),
+        ("get_order_record change_order fulfil_order", "path.id", certain[..2].to_vec()),
+        ("refund_order", "path.id", certain[2..4].to_vec()),
+        ("call_off_order", "path.id", certain[4..].to_vec()),
+        ("erase_user", "path.id", vec![carl.user_id]),
         ("take_notification", "path.provider", vec!["sandbox".to_owned()]),
     ];
     (ada, ids)
@@ -189,10 +201,13 @@ async fn shoppers_get_what_the_document_says() {
         "--exclude-operation-id",
         "advance_clock",
         "--exclude-operation-id",
+        "spoil_sandbox",
+        "--exclude-operation-id",
         "end_session",
     ])
     .await;
-    // These two end the session of the run itself.
+    // Each of these spoils what comes after it, the last two even the session of the run itself.
+    run.finds_nothing(&["--include-operation-id", "spoil_sandbox"]).await;
     run.finds_nothing(&["--include-operation-id", "advance_clock"]).await;
     let run = Run::prepare(&app, &app.shopper("Ada").await, &ids);
     run.finds_nothing(&["--include-operation-id", "end_session"]).await;
