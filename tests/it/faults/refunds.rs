@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use liebian::store::fetch_all;
 use serde_json::json;
 
-use crate::support::{Setup, TestApp, served, with, within};
+use super::losses::hold_sql;
+use crate::support::{Db, Setup, TestApp, hot_key, served, with, within};
 
 /// Orders that are paid and certain.
 const ORDERS: usize = 12;
@@ -75,4 +76,31 @@ served! {
         let books = app.post("/operator/v1/reconciliation").admin().await.expect(200);
         assert_eq!(books.json["ok"], true, "{}", books.text);
     }
+}
+
+/// Decided in Redis, but the answer died with the server: whoever insists under the same key gets the one refund, not another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partial_refund_whose_answer_died_with_the_server_is_made_once() {
+    let app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let campaign = app.publish_whole(&with(2, 9, &json!({}))).await;
+    let [(ada, seat), _] = app.formed(&campaign).await;
+    app.wait_until_projected().await;
+    let mut redis = app.redis_connection().await;
+    let mut seq = async || -> i64 { redis::cmd("HGET").arg(hot_key(&campaign, "meta")).arg("seq").query_async(&mut redis).await.unwrap() };
+    let before = seq().await;
+    let sql = hold_sql(app.store()).await;
+    let refund = || app.operate(&seat.order, "refund", &json!({"amount_fen": 100, "reason": "r"})).key("once");
+    let asking = tokio::spawn(refund().try_send());
+    within(10, "the refund is decided", async || seq().await > before).await;
+    app.kill();
+    assert!(asking.await.unwrap().is_err(), "nobody was answered");
+    sql.rollback().await.unwrap();
+    app.restart().await;
+    // A request that died with the server holds its key for a minute.
+    app.advance(61).await;
+    assert_eq!(refund().await.expect(200).at("/refund_due_fen"), "100");
+    within(10, "it is executed", async || app.order(&ada, &seat.order).await["refunded_fen"] == 100).await;
+    let log = app.get("/operator/v1/audit_log").admin().await.expect(200).json;
+    assert_eq!(log["items"][0]["action"], "order.refund", "and it is written down");
+    app.finish().await;
 }

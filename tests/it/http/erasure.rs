@@ -3,7 +3,7 @@
 use liebian::store::{fetch_all, fetch_one};
 use serde_json::json;
 
-use crate::support::{served, with};
+use crate::support::{Db, Second, Setup, TestApp, served, with, within};
 
 served! {
     async fn an_erased_shopper_is_nobody_and_what_they_bought_stays(app: &mut TestApp) {
@@ -57,4 +57,30 @@ served! {
             app.post(route).admin().json(body).await.refused(422, "invalid_request");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_erased_or_logs_out_is_so_on_every_server() {
+    let app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let second = Second::start(&app).await;
+    let campaign = app.publish_whole(&with(2, 9, &json!({}))).await;
+    let (ada, bob) = (app.shopper("Ada").await, app.shopper("Bob").await);
+    let seat = app.open(&ada, &campaign).await.expect(201).seat();
+    let there = async |path: &str, session: &str| {
+        let request = app.http.get(format!("{}{path}", second.base)).header("Authorization", format!("Bearer {session}"));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let room = format!("/v1/rooms/{}", seat.room);
+    within(10, "the second server knows the room", async || there(&room, &bob.session).await.1.contains("\"A**\"")).await;
+    assert_eq!(there("/v1/me/orders", &ada.session).await.0, 200);
+    app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().await.expect(200);
+    app.delete("/v1/sessions/current").session(&bob.session).await.expect(204);
+    within(10, "both sessions are over there", async || {
+        there("/v1/me/orders", &ada.session).await.0 == 401 && there("/v1/me/orders", &bob.session).await.0 == 401
+    })
+    .await;
+    within(10, "the name is gone there", async || there(&room, &ada.session).await.1.contains("\"leader\":\"**\"")).await;
+    drop(second);
+    app.finish().await;
 }
