@@ -15,6 +15,7 @@ use super::http::closed;
 use super::ops::{self, Decided};
 use super::records::{self, OrderRecord};
 use super::row::State;
+use super::work::note;
 use crate::app::App;
 use crate::campaign::live;
 use crate::code::Code;
@@ -26,7 +27,6 @@ use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::{OrderId, UserId};
 use crate::money::{Fen, MAX_FEN};
-use crate::operator::audit::{Change, audit};
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 200;
@@ -119,17 +119,10 @@ async fn told(
     // Who repeats a call whose answer was lost may be the first to write it down.
     if (&after.order, after.refund_due_fen) != (&before.order, before.refund_due_fen) || done.replayed {
         let told = json!({"order": after, "asked": asked});
-        note(app, (actor, action), id, json!({"order": before}), told).await?;
+        note(app, (actor, action), &id.to_string(), (json!({"order": before}), told)).await?;
     }
     app.cashier.wake.notify_one();
     Ok(decided.json(StatusCode::OK, &after))
-}
-
-async fn note(app: &App, (actor, action): (&str, &str), id: OrderId, before: Value, after: Value) -> Result<(), Problem> {
-    let mut tx = app.store.begin().await?;
-    let target = id.to_string();
-    audit(&mut tx, Change { actor, action, target: &target, before: Some(before), after: Some(after) }, app.clock.now()).await?;
-    Ok(tx.commit().await?)
 }
 
 /// One order, as operators see it.
@@ -221,7 +214,7 @@ pub async fn edit(
         }
         if records::write_on(&app.store, &before, &text).await? {
             let who = (operator.key.id.as_str(), "order.edit");
-            note(&app, who, id.0, json!({"metadata": before.metadata}), json!({"metadata": metadata})).await?;
+            note(&app, who, &id.0.to_string(), (json!({"metadata": before.metadata}), json!({"metadata": metadata}))).await?;
             return Ok(HttpResponse::Ok().json(found(&app, id.0).await?));
         }
     }

@@ -175,7 +175,8 @@ async fn payment_of(app: &App, transaction: &str) -> Result<PaymentRecord, Probl
     books::payment(&app.store, transaction).await?.ok_or_else(|| Code::NotFound.into())
 }
 
-async fn note(
+/// Writes an act on money down, with what it was done to before and after.
+pub(super) async fn note(
     app: &App,
     (actor, action): (&str, &str),
     target: &str,
