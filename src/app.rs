@@ -30,6 +30,7 @@ use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Names, Revocations, revocation};
 use crate::operator::{Role, keys};
+use crate::operator::projection::AuditProjection;
 use crate::order::cashier::Cashier;
 use crate::order::projection::OrderProjection;
 use crate::order::provider::{Provider, Shop};
@@ -387,7 +388,7 @@ pub fn engine_and_projector(
 ) -> Result<(Arc<Engine>, Arc<Projector>), StartError> {
     let engine = Arc::new(Engine::new(&config.redis_url, Arc::clone(clock))?);
     let projections: Vec<Box<dyn Projection>> =
-        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider })];
+        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider }), Box::new(AuditProjection)];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
 }

@@ -4,8 +4,9 @@ local function offer(sku)
   return item and item.tiers[1], item
 end
 
---- What every seat must pass besides its room: device, allowance, units. `kind` is `opened` or `joined`. Answers a refusal word or nil.
-local function barred(op, sku, kind)
+--- What every seat must pass besides its room: device, allowance, units, budget. `kind` is `opened` or `joined`. Answers a refusal word or
+--- nil.
+local function barred(op, sku, price, kind)
   local most = rules.get().limits
   if not limits.device_allows(op.user, op.device, most.users_per_device) then
     return "device_limit_reached"
@@ -19,6 +20,8 @@ local function barred(op, sku, kind)
     return "unpaid_limit_reached"
   elseif not stock.has(sku, op.quantity) then
     return "sold_out"
+  elseif not budget.fits({ state = "held", sku = sku, unit = price, quantity = op.quantity, room = op.room }) then
+    return "budget_exhausted"
   end
   return nil
 end
@@ -37,14 +40,14 @@ seats = { barred = barred, take = take_seat }
 --- @arg   room order user device sku quantity
 --- @reply opened room order
 --- @refuse not_found | campaign_not_live | campaign_ended | device_limit_reached | order_limit_reached | room_limit_reached
----         | unpaid_limit_reached | sold_out
+---         | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held, group_buy.room_opened
 function ops.open_room(op, now)
   if state.raw("rooms", op.room) then
     return reply("opened", state.raw("rooms", op.room), state.raw("orders", op.order))
   end
   local tier = offer(op.sku)
-  local refusal = not tier and "not_found" or rules.closed(now) or barred(op, op.sku, "opened")
+  local refusal = not tier and "not_found" or rules.closed(now) or barred(op, op.sku, tier.price, "opened")
   if refusal then
     return refuse(refusal)
   end

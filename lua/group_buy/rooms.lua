@@ -95,12 +95,13 @@ function program.seat_again(order_id, order, now)
   local room = state.get("rooms", order.room)
   if room.state ~= "open" or now >= room.expires_at or room.taken >= room.size then
     return false
-  elseif members.order_of(room.members, order.user) or not stock.has(order.sku, order.quantity) then
+  elseif members.order_of(room.members, order.user) or not stock.has(order.sku, order.quantity) or not budget.fits(order) then
     return false
   elseif rooms.over_limit(order.user, allowance(order)) then
     return false
   end
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid", allowance(order))
   rooms.seat(order.room, room, order.user, order_id, now)
   return true

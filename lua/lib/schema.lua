@@ -31,14 +31,20 @@ schema = {
   named = { room = "rooms", order = "orders", user = "users", device = "devices", key = "keys" },
 
   rows = {
-    -- one row, field "status"
+    -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
+    -- counted under a loss budget only
     def = {
       read = function(packed)
         local row = cmsgpack.unpack(packed)
-        return { status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5] }
+        return {
+          status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5], paused_by = row[6],
+          open = row[7], join = row[8], loss = row[9],
+        }
       end,
       write = function(row)
-        return cmsgpack.pack({ row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed })
+        return cmsgpack.pack({
+          row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed, row.paused_by, row.open, row.join, row.loss,
+        })
       end,
     },
 

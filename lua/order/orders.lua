@@ -13,7 +13,8 @@ orders = {}
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
 --- Writes a new order with its hold: `op` says whose it is, `allowance` what else it takes of its shopper's allowance, `opened` or
---- `joined`. The units must be left, the limits kept.
+--- `joined`. The units must be left, the limits kept,
+--- the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
   local order = {
@@ -22,6 +23,7 @@ function orders.place(op, sku, price, allowance, now)
     transactions = {},
   }
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid", allowance)
   limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
@@ -31,6 +33,7 @@ end
 
 --- Gives up an unpaid order: seat, units and allowance are free again.
 function orders.release(id, order, now, reason)
+  budget.give(order)
   order.state, order.reason = "released", reason
   stock.release(order.sku, order.quantity)
   limits.count(order.user, -1, "orders", "unpaid")
@@ -75,6 +78,7 @@ end
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
   local amount = kept(order)
+  budget.give(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, -1, "orders")
@@ -87,7 +91,9 @@ end
 --- The order's good is certain.
 function orders.confirm(id)
   local order = state.get("orders", id)
+  local loss = budget.of(order)
   order.state = "confirmed"
+  budget.settle(loss, order)
   log.emit("order.confirmed", { order = id })
   state.put("orders", id, order)
 end

@@ -12,6 +12,7 @@
 pub mod check;
 pub mod demo;
 pub mod desk;
+pub mod forecast;
 pub mod http;
 pub mod live;
 pub mod model;
@@ -22,5 +23,6 @@ pub mod read;
 pub mod records;
 pub mod rules;
 pub mod storefront;
+pub mod versions;
 pub mod view;
 pub mod wording;

@@ -26,6 +26,9 @@ pub struct RoomRecord {
     /// Who leads; null when nobody is left.
     #[schema(required = true)]
     user_id: Option<UserId>,
+    /// The version of the definition it was opened under.
+    #[schema(example = 1)]
+    definition_version: i64,
     /// When it was opened.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -50,6 +53,7 @@ struct Row {
     expires_at: UnixMs,
     created_at: UnixMs,
     updated_at: UnixMs,
+    version: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -72,7 +76,7 @@ pub async fn list(
     page: Page,
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
-                        updated_at FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
+                        updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
@@ -123,6 +127,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 you: None,
             },
             user_id: row.leader_user_id,
+            definition_version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

@@ -79,7 +79,7 @@ fn units(quantity: i64) -> Result<i64, Problem> {
 #[utoipa::path(tag = "rooms", operation_id = "open_room", params(("id" = CampaignId, Path)), request_body = OpenRoom,
     responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
-        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
+        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/rooms")]
 pub async fn open(
     app: Data<App>,
@@ -109,7 +109,7 @@ pub async fn open(
         (status = 200, description = "You were in already", body = SeatView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
         Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
-        Code::RoomExpired]))))]
+        Code::BudgetExhausted, Code::RoomExpired]))))]
 #[post("/v1/rooms/{id}/members")]
 pub async fn join(
     app: Data<App>,

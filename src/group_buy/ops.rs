@@ -71,7 +71,7 @@ const NO_SEAT_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::RoomFull, Code::Room
 
 /// Opens a room with its first seat.
 /// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
-/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].

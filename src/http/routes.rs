@@ -3,7 +3,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
-use crate::campaign::{desk, http as campaigns, storefront};
+use crate::campaign::{desk, http as campaigns, storefront, versions};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
 use crate::order::{desk as order_desk, http as orders};
 use crate::share::{assets, desk as share_desk, http as shares, show};
@@ -29,11 +29,12 @@ fn shopper(cfg: &mut ServiceConfig) {
 fn operators(cfg: &mut ServiceConfig) {
     cfg.configure(operator::http::routes);
     cfg.service(campaigns::create).service(campaigns::list).service(campaigns::read).service(campaigns::edit);
-    cfg.service(campaigns::clone).service(campaigns::check_campaign);
+    cfg.service(campaigns::clone).service(campaigns::check_campaign).service(versions::list).service(versions::read);
     cfg.service(desk::publish)
         .service(desk::pause)
         .service(desk::resume)
         .service(desk::end)
+        .service(desk::set_switches)
         .service(desk::add_stock)
         .service(desk::show_report);
     cfg.service(desk::run_audit);

@@ -26,6 +26,7 @@ struct Row {
     created_at: UnixMs,
     paid_at: Option<UnixMs>,
     updated_at: UnixMs,
+    version: i64,
 }
 
 /// An order as operators see it: the buyer's fields, and whose it is.
@@ -36,6 +37,9 @@ pub struct OrderRecord {
     pub order: OrderView,
     /// Whose it is.
     pub user_id: UserId,
+    /// The version of the definition it was placed under.
+    #[schema(example = 1)]
+    pub definition_version: i64,
     /// When it last changed.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -64,6 +68,7 @@ impl Row {
                 reason: self.reason,
             },
             user_id: self.user_id,
+            definition_version: self.version,
             updated_at: self.updated_at,
         })
     }

@@ -191,9 +191,10 @@ fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
     /// Op and route. Those without one come from providers and workers.
-    const ROUTES: [(&str, &[&str]); 10] = [
+    const ROUTES: [(&str, &[&str]); 11] = [
         ("publish", &["publish_campaign", "change_campaign"]),
         ("set_status", &["pause_campaign", "resume_campaign", "end_campaign"]),
+        ("set_switches", &["set_switches"]),
         ("add_stock", &["add_stock"]),
         ("open_room", &["open_room"]),
         ("join_room", &["join_room"]),

@@ -21,4 +21,5 @@ mod schemathesis;
 mod shares;
 mod slowness;
 mod strangers;
+mod switches;
 mod words;

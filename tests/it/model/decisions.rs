@@ -1,7 +1,8 @@
 //! What the model decides: the rules once more, as plain as they can be said. Each function changes the book or says no.
 
-use liebian::campaign::ops::{Status, Step};
+use liebian::campaign::ops::{PausedBy, Status, Step};
 use liebian::campaign::rules::Rules;
+use liebian::campaign::view::Switches;
 use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 
@@ -40,14 +41,34 @@ impl Book {
     }
 
     pub(super) fn set_status(&mut self, step: Step) -> Answer {
-        let to = match (step, self.status) {
+        match (step, self.status) {
             (_, None) | (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
-            (Step::Pause, _) => Status::Paused,
-            (Step::Resume, _) => Status::Live,
-            (Step::End, _) => Status::Ended,
-        };
-        self.status = Some(to);
+            (Step::Pause, _) => self.held_back = true,
+            // A campaign that nobody holds back goes on as it is.
+            (Step::Resume, _) if self.paused_by() != PausedBy::Nobody && !self.affords_any() => return no("budget_exhausted"),
+            (Step::Resume, _) => self.held_back = false,
+            (Step::End, _) => self.status = Some(Status::Ended),
+        }
         Ok(("status", vec![self.status_row()]))
+    }
+
+    pub(super) fn set_switches(&mut self, open: Option<bool>, join: Option<bool>) -> Answer {
+        if self.status.is_none() {
+            return no("campaign_state");
+        }
+        let Switches { open: opens, join: joins } = self.switches;
+        self.switches = Switches { open: open.unwrap_or(opens), join: join.unwrap_or(joins) };
+        Ok(("switches", vec![self.status_row()]))
+    }
+
+    /// Why nobody passes a switch now.
+    pub(super) fn halted(&self, on: bool) -> Result<(), (&'static str, Vec<Row>)> {
+        match self.paused_by() {
+            PausedBy::LossBudget => no("budget_exhausted"),
+            PausedBy::Operator => no("campaign_not_live"),
+            PausedBy::Nobody if !on => no("campaign_not_live"),
+            PausedBy::Nobody => Ok(()),
+        }
     }
 
     pub(super) fn add_stock(&mut self, sku: &str, units: i64) -> Answer {
@@ -81,7 +102,7 @@ impl Book {
         vec![self.room_row(room), self.order_row(at)]
     }
 
-    pub(super) fn bars(&self, order: &Order, opener: bool, sku: &str) -> Result<(), (&'static str, Vec<Row>)> {
+    pub(super) fn bars(&self, order: &Order, opener: bool, (sku, price): (&str, i64)) -> Result<(), (&'static str, Vec<Row>)> {
         let limits = &self.rules.as_ref().unwrap().limits;
         let met = self.met_on(&order.device);
         if !met.is_empty() && !met.contains(&order.user.as_str()) && count(met.len()) >= limits.users_per_device {
@@ -96,6 +117,9 @@ impl Book {
         }
         if self.left(sku) < order.quantity {
             return no("sold_out");
+        }
+        if !self.affords((self.rules.as_ref().unwrap().items[sku].list - price) * order.quantity) {
+            return no("budget_exhausted");
         }
         Ok(())
     }
@@ -237,6 +261,7 @@ impl Book {
             && room.seats.iter().all(|&seat| self.orders[seat].user != order.user)
             && self.left(&room.sku) >= order.quantity
             && self.allowance(&order.user, order.opener).is_ok()
+            && self.affords(self.loss(order))
     }
 
     pub(super) fn refunded(&mut self, id: &str, number: i64) -> Answer {

@@ -80,6 +80,10 @@ pub enum Wish {
     Status {
         step: Step,
     },
+    Switches {
+        open: Option<bool>,
+        join: Option<bool>,
+    },
     Stock {
         sku: &'static str,
         units: i64,
@@ -110,7 +114,9 @@ pub enum Aim {
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
     let rounds = prop::collection::vec(round(), 1..16);
-    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), rounds).prop_map(|(size, stock, limits, list_rooms, rounds)| {
+    // In some campaigns so many of the smallest losses fit.
+    let budget = prop_oneof![2 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
+    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), budget, rounds).prop_map(|(size, stock, limits, list_rooms, loss_budget, rounds)| {
         let limits = Limits {
             quantity_per_order: limits.0,
             orders_per_user: limits.1,
@@ -119,7 +125,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             unpaid_per_user: limits.4,
             users_per_device: limits.5,
         };
-        Case { rules: Rules { list_rooms, limits, ..definition(size) }, stock, rounds }
+        Case { rules: Rules { list_rooms, limits, loss_budget, ..definition(size) }, stock, rounds }
     })
 }
 
@@ -137,6 +143,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     let key = || prop_oneof![3 => Just(None), 1 => (0..6u8).prop_map(Some)];
     let quantity = || prop_oneof![6 => Just(1i64), 2 => Just(2), 1 => Just(3)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
+    // Mostly on, or the campaign stands still.
+    let switch = || prop_oneof![2 => Just(None), 3 => Just(Some(true)), 1 => Just(Some(false))];
     let aim = prop_oneof![6 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
     let extra = prop_oneof![8 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
     prop_oneof![
@@ -155,6 +163,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
+        2 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
         2 => (sku(), prop_oneof![-4..0i64, 1..4i64], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
         1 => (-1..=1i64).prop_map(|newer| Wish::Publish { newer }),
         3 => (0..12usize).prop_map(|back| Wish::Again { back }),
@@ -237,11 +246,13 @@ impl Maker {
             }
             Wish::Tick => (Op::Tick, None),
             Wish::Status { step } => (Op::SetStatus { step }, None),
+            Wish::Switches { open, join } => (Op::SetSwitches { open, join }, None),
             Wish::Stock { sku, units, key } => (Op::AddStock { sku: sku.to_owned(), units }, key),
             Wish::Publish { newer } => {
                 let version = book.rules.as_ref().map_or(1, |rules| rules.version) + newer;
                 let ends_at = rules.ends_at + 60_000 * version;
-                (Op::Publish { definition: Rules { version, ends_at, ..rules.clone() }, stock: Vec::new() }, None)
+                let loss_budget = rules.loss_budget.map(|most| most + 2475 * version);
+                (Op::Publish { definition: Rules { version, ends_at, loss_budget, ..rules.clone() }, stock: Vec::new() }, None)
             }
             Wish::Again { back } => return nth_last(&self.sent, back).cloned().unwrap_or_else(|| Op::Tick.into()),
             Wish::OtherBody { back } => {

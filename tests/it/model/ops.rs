@@ -10,6 +10,7 @@ use serde::Serialize;
 pub enum Op {
     Publish { definition: Rules, stock: Vec<(String, i64)> },
     SetStatus { step: Step },
+    SetSwitches { open: Option<bool>, join: Option<bool> },
     AddStock { sku: String, units: i64 },
     OpenRoom { room: String, order: String, user: String, device: String, sku: String, quantity: i64 },
     JoinRoom { room: String, order: String, user: String, device: String, quantity: i64 },

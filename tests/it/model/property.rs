@@ -29,6 +29,7 @@ const PROJECTED: usize = 8;
 const WANTED: &[&str] = &[
     "published",
     "status",
+    "switches",
     "stock",
     "opened",
     "joined",
@@ -48,6 +49,7 @@ const WANTED: &[&str] = &[
     "room_limit_reached",
     "unpaid_limit_reached",
     "sold_out",
+    "budget_exhausted",
     "room_closed",
     "room_expired",
     "room_full",
@@ -73,6 +75,7 @@ const WANTED: &[&str] = &[
     "group_buy.leader_left",
     "campaign.status",
     "campaign.stock",
+    "campaign.switches",
     "room_failed",
     "late_payment",
     "paid_twice",

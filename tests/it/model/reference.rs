@@ -76,6 +76,7 @@ impl Reference {
         match op {
             Op::Publish { definition, stock } => self.book.publish(definition, stock),
             Op::SetStatus { step } => self.book.set_status(*step),
+            Op::SetSwitches { open, join } => self.book.set_switches(*open, *join),
             Op::AddStock { sku, units } => self.book.add_stock(sku, *units),
             Op::OpenRoom { room, order, user, device, sku, quantity } => self.open(room, Order::new(order, user, device, *quantity), sku),
             Op::JoinRoom { room, order, user, device, quantity } => self.join(room, Order::new(order, user, device, *quantity)),
@@ -104,11 +105,10 @@ impl Reference {
         match book.status {
             Some(Status::Ended) => return no("campaign_ended"),
             _ if now >= rules.ends_at => return no("campaign_ended"),
-            Some(Status::Paused) => return no("campaign_not_live"),
             _ if now < rules.starts_at => return no("campaign_not_live"),
-            _ => {}
+            _ => book.halted(book.switches.open)?,
         }
-        book.bars(&order, true, sku)?;
+        book.bars(&order, true, (sku, item.tiers[0].price))?;
         book.rooms.push(Room {
             id: id.to_owned(),
             sku: sku.to_owned(),
@@ -147,10 +147,8 @@ impl Reference {
             let sku = room.sku.clone();
             return Err((word, self.alternative(&sku, &order.user).into_iter().map(Row::Other).collect()));
         }
-        if book.status == Some(Status::Paused) {
-            return no("campaign_not_live");
-        }
-        book.bars(&order, false, &room.sku)?;
+        book.halted(book.switches.join)?;
+        book.bars(&order, false, (&room.sku, room.price))?;
         Ok(("joined", book.seat(order, false, at, now)))
     }
 

@@ -105,7 +105,7 @@ impl Said {
 
 fn said_row(yes: i64, word: &str, place: usize, packed: &[u8]) -> Row {
     match (yes, word, place) {
-        (1, "published" | "status", 0) => Row::Status(row(packed)),
+        (1, "published" | "status" | "switches", 0) => Row::Status(row(packed)),
         (1, "stock", 0) => Row::Stock(row(packed)),
         (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
         (1, "opened" | "joined" | "already_in_room", 1) | (1, "payment_asked" | "cancelled" | "closed" | "paid" | "refunded", 0) => {
