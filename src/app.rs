@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::campaign::live::{self, Definitions};
 use crate::campaign::projection::CampaignProjection;
+use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -94,6 +95,8 @@ pub struct App {
     pub visits: Visits,
     /// Limits per address, subnet, device and user.
     pub limits: Arc<Limits>,
+    /// What reports share.
+    pub reports: Reports,
     /// Requests, counted.
     pub traffic: Arc<Traffic>,
     /// Renders the figures.
@@ -139,6 +142,7 @@ impl App {
             pages: Pages::default(),
             visits: Visits::default(),
             limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
+            reports: Reports::default(),
             traffic: Arc::default(),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),

@@ -1,11 +1,9 @@
-//! The operator's routes on a running campaign: publish, pause, resume, end, stock, report.
-
-use std::collections::BTreeMap;
+//! The operator's routes on a running campaign: publish, pause, resume, end, stock, switches, audit.
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,10 +20,8 @@ use crate::http::extract::Id;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
-use crate::money::Fen;
 use crate::operator::audit::{Change, audit};
 use crate::projector::cursor::Cursor;
-use crate::store::fetch_all;
 
 /// Units to add, or to take back from what nobody holds (negative).
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -54,36 +50,6 @@ pub struct StockView {
     sold: i64,
     /// Units taken back.
     returned: i64,
-}
-
-/// The numbers of a campaign.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = CampaignReport)]
-pub struct Report {
-    /// The campaign.
-    campaign_id: CampaignId,
-    /// Where it is in its life.
-    state: RecordState,
-    /// Its items' units.
-    stock: Vec<StockView>,
-    /// Rooms by state.
-    rooms: BTreeMap<String, i64>,
-    /// Orders by state.
-    orders: BTreeMap<String, i64>,
-    /// Shoppers with an order.
-    shoppers: i64,
-    /// All money that came in.
-    paid_fen: Fen,
-    /// All money that went back.
-    refunded_fen: Fen,
-    /// The most that may be given away; null: no bound.
-    #[schema(required = true)]
-    loss_budget_fen: Option<Fen>,
-    /// What living orders give away, as the loss budget counts it; null without one.
-    #[schema(required = true)]
-    loss_fen: Option<Fen>,
-    /// Visits of its share links.
-    share_visits: i64,
 }
 
 /// The most units one call may add or take back, as in a definition.
@@ -245,45 +211,8 @@ pub async fn add_stock(
     Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
 }
 
-fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
+pub(super) fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
     StockView { sku, put_in: row.put_in, stock_left: row.left, held: row.held, sold: row.sold, returned: row.returned }
-}
-
-/// The numbers of a campaign.
-#[utoipa::path(tag = "operator: running", operation_id = "get_report", params(("id" = CampaignId, Path)), security(("operator" = ["viewer"])),
-    responses((status = 200, description = "The figures", body = Report)))]
-#[get("/operator/v1/campaigns/{id}/report")]
-pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
-    const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
-    // The states shoppers see.
-    const ORDERS: &str = "SELECT CASE WHEN state IN ('held', 'closing') THEN 'awaiting_payment' ELSE state END, COUNT(*) FROM orders \
-                          WHERE campaign_id = $1 GROUP BY 1";
-    const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \
-                         CAST(COALESCE(SUM(refunded_fen), 0) AS BIGINT) FROM orders WHERE campaign_id = $1";
-    const VISITS: &str = "SELECT CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares WHERE campaign_id = $1";
-    let record = existing(&app, id.0).await?;
-    app.projector.caught_up(id.0).await;
-    let rooms = fetch_all!(&app.store, (String, i64), ROOMS, id.0)?;
-    let orders = fetch_all!(&app.store, (String, i64), ORDERS, id.0)?;
-    let (shoppers, paid, refunded) = crate::store::fetch_one!(&app.store, (i64, i64, i64), MONEY, id.0)?;
-    let (share_visits,) = crate::store::fetch_one!(&app.store, (i64,), VISITS, id.0)?;
-    let live = live::read(&app, id.0, None).await?;
-    let loss_budget_fen = record.definition.group_buy().and_then(|own| own.loss_budget_fen);
-    let loss_fen = live.as_ref().filter(|_| loss_budget_fen.is_some()).map(|live| Fen::new(live.status.loss));
-    let stock = live.map(|live| live.stock.into_iter().map(|(sku, row)| stock_view(sku, &row)).collect()).unwrap_or_default();
-    Ok(HttpResponse::Ok().json(Report {
-        campaign_id: id.0,
-        state: record.state,
-        stock,
-        rooms: rooms.into_iter().collect(),
-        orders: orders.into_iter().collect(),
-        shoppers,
-        paid_fen: Fen::new(paid),
-        refunded_fen: Fen::new(refunded),
-        loss_budget_fen,
-        loss_fen,
-        share_visits,
-    }))
 }
 
 /// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.

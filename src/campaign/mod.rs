@@ -21,6 +21,7 @@ pub mod patch;
 pub mod projection;
 pub mod read;
 pub mod records;
+pub mod report;
 pub mod rules;
 pub mod storefront;
 pub mod versions;

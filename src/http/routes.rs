@@ -3,7 +3,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
-use crate::campaign::{desk, http as campaigns, storefront, versions};
+use crate::campaign::{desk, http as campaigns, report, storefront, versions};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
 use crate::order::{desk as order_desk, http as orders};
 use crate::share::{assets, desk as share_desk, http as shares, show};
@@ -36,7 +36,7 @@ fn operators(cfg: &mut ServiceConfig) {
         .service(desk::end)
         .service(desk::set_switches)
         .service(desk::add_stock)
-        .service(desk::show_report);
+        .service(report::show_report);
     cfg.service(desk::run_audit);
     cfg.service(room_desk::list).service(share_desk::list);
     cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
