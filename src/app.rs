@@ -31,6 +31,7 @@ use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Names, Revocations, revocation};
 use crate::operator::{Role, keys};
+use crate::operator::events::http::Waits;
 use crate::operator::projection::AuditProjection;
 use crate::order::cashier::Cashier;
 use crate::order::projection::OrderProjection;
@@ -95,6 +96,8 @@ pub struct App {
     pub visits: Visits,
     /// Limits per address, subnet, device and user.
     pub limits: Arc<Limits>,
+    /// Calls that wait for events.
+    pub waits: Waits,
     /// What reports share.
     pub reports: Reports,
     /// Requests, counted.
@@ -142,6 +145,7 @@ impl App {
             pages: Pages::default(),
             visits: Visits::default(),
             limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
+            waits: Waits::default(),
             reports: Reports::default(),
             traffic: Arc::default(),
             metrics: telemetry::start_counting()?,

@@ -8,6 +8,7 @@ use serde_json::json;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::audit::{self, Change, Entry, audit};
+use super::events;
 use super::keys::{self, Key, Revoked, Role};
 use crate::app::App;
 use crate::code::Code;
@@ -22,7 +23,7 @@ const NAME: usize = 64;
 
 /// The routes.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(list_keys).service(make_key).service(revoke_key).service(audit_log);
+    cfg.service(list_keys).service(make_key).service(revoke_key).service(audit_log).service(events::http::read);
 }
 
 /// A key to make.

@@ -7,6 +7,7 @@
 //!   it, in the one that takes its event into SQL ([`projection`]). So a change without its note does not exist.
 
 pub mod audit;
+pub mod events;
 pub mod http;
 pub mod keys;
 pub mod projection;

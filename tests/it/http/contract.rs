@@ -120,7 +120,7 @@ served! {
             let address = operation.at(|_| campaign.clone());
             for parameter in operation.said["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
-                if parameter["in"] != "query" || name == "cursor" {
+                if parameter["in"] != "query" || ["cursor", "after"].contains(&name) {
                     continue;
                 }
                 for value in ["", "%20", "no%00thing!"] {
