@@ -127,10 +127,8 @@ fn not_built(definition: &Definition, report: &mut CheckReport) {
 type Used<T> = fn(&T) -> bool;
 
 /// Group-buy rules this release cannot run: take a row out when it can.
-const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] = &[
-    ("newcomers_only", |own| own.newcomers_only),
-    ("accept_from", |own| own.accept_from.is_some()),
-];
+const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] =
+    &[("newcomers_only", |own| own.newcomers_only), ("accept_from", |own| own.accept_from.is_some())];
 
 /// The same for items.
 const UNBUILT_ITEM_RULES: &[(&str, Used<GroupBuyItem>)] = &[

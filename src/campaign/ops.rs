@@ -178,12 +178,7 @@ pub async fn publish(
 ///
 /// # Errors
 /// See [`Trouble`].
-pub async fn set_status(
-    engine: &Engine,
-    campaign: CampaignId,
-    step: Step,
-    by: &str,
-) -> Result<Decided<StatusRow>, Trouble> {
+pub async fn set_status(engine: &Engine, campaign: CampaignId, step: Step, by: &str) -> Result<Decided<StatusRow>, Trouble> {
     send(engine, campaign, &Op::SetStatus { step, by }, None).await
 }
 

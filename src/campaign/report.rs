@@ -182,7 +182,8 @@ impl Sums {
                               CAST(SUM(paid_fen) AS BIGINT), CAST(SUM(refund_due_fen) AS BIGINT), CAST(SUM(refunded_fen) AS BIGINT) \
                               FROM orders WHERE campaign_id = $1 GROUP BY sku, state";
         // A room's last change is its end.
-        const ROOMS: &str = "SELECT state, COUNT(*), CAST(SUM(updated_at - created_at) AS BIGINT) FROM rooms WHERE campaign_id = $1 GROUP BY state";
+        const ROOMS: &str =
+            "SELECT state, COUNT(*), CAST(SUM(updated_at - created_at) AS BIGINT) FROM rooms WHERE campaign_id = $1 GROUP BY state";
         const SHARES: &str = "SELECT COUNT(*), COUNT(DISTINCT sharer_user_id), CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares \
                               WHERE campaign_id = $1";
         let (shares, sharers, visits) = fetch_one!(&app.store, (i64, i64, i64), SHARES, id)?;

@@ -131,7 +131,7 @@ pub async fn read(store: &Store, asked: Asked) -> Result<(Vec<Told>, Cursor), Pr
         };
         let all = i64::try_from(spans.len()).unwrap_or(i64::MAX) < TOGETHER;
         for (position, campaign, after, up_to) in spans {
-            if found.end.position < position {
+            if found.end.position < position || found.end.first <= after {
                 found.end = Cursor { position, first: after + 1, events: 0 };
             }
             found.read_span(store, campaign, up_to).await?;

@@ -10,7 +10,8 @@ async fn switch(app: &TestApp, campaign: &str, body: Value) -> crate::support::A
 
 /// Rooms of two; each unit gives 4950 fen away; so many units fit.
 async fn with_budget_for(app: &TestApp, units: i64) -> String {
-    let mut definition = with(2, 50, &json!({"quantity_per_order": 3, "unpaid_per_user": 9, "rooms_opened_per_user": 9, "orders_per_user": 9}));
+    let mut definition =
+        with(2, 50, &json!({"quantity_per_order": 3, "unpaid_per_user": 9, "rooms_opened_per_user": 9, "orders_per_user": 9}));
     definition["loss_budget_fen"] = json!(4950 * units);
     app.publish_whole(&definition).await
 }

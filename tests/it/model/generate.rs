@@ -116,17 +116,19 @@ pub fn case() -> impl Strategy<Value = Case> {
     let rounds = prop::collection::vec(round(), 1..16);
     // In some campaigns so many of the smallest losses fit.
     let budget = prop_oneof![2 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
-    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), budget, rounds).prop_map(|(size, stock, limits, list_rooms, loss_budget, rounds)| {
-        let limits = Limits {
-            quantity_per_order: limits.0,
-            orders_per_user: limits.1,
-            rooms_opened_per_user: limits.2,
-            rooms_joined_per_user: limits.3,
-            unpaid_per_user: limits.4,
-            users_per_device: limits.5,
-        };
-        Case { rules: Rules { list_rooms, limits, loss_budget, ..definition(size) }, stock, rounds }
-    })
+    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), budget, rounds).prop_map(
+        |(size, stock, limits, list_rooms, loss_budget, rounds)| {
+            let limits = Limits {
+                quantity_per_order: limits.0,
+                orders_per_user: limits.1,
+                rooms_opened_per_user: limits.2,
+                rooms_joined_per_user: limits.3,
+                unpaid_per_user: limits.4,
+                users_per_device: limits.5,
+            };
+            Case { rules: Rules { list_rooms, limits, loss_budget, ..definition(size) }, stock, rounds }
+        },
+    )
 }
 
 fn round() -> impl Strategy<Value = Round> {
