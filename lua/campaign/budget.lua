@@ -4,8 +4,8 @@
 --- order holds or owns units; an order given up or sent back gives its loss back. While a room may still form at a lower price, its
 --- orders count at the lowest, so that the budget holds whatever comes.
 ---
---- The campaign is paused by the budget exactly while no order fits: a live one pauses itself, and goes on by itself when something has come
---- back or the budget was raised. A pause by an operator is never ended here.
+--- The campaign is paused by the budget exactly while no order fits: a live one pauses itself, and goes on by itself when something has
+--- come back or the budget was raised. A pause by an operator is never ended here.
 
 budget = {}
 

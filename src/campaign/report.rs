@@ -186,13 +186,13 @@ impl Sums {
             "SELECT state, COUNT(*), CAST(SUM(updated_at - created_at) AS BIGINT) FROM rooms WHERE campaign_id = $1 GROUP BY state";
         const SHARES: &str = "SELECT COUNT(*), COUNT(DISTINCT sharer_user_id), CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares \
                               WHERE campaign_id = $1";
-        let (shares, sharers, visits) = fetch_one!(&app.store, (i64, i64, i64), SHARES, id)?;
+        let (shares, by_users, visits) = fetch_one!(&app.store, (i64, i64, i64), SHARES, id)?;
         Ok(Self {
             orders: fetch_all!(&app.store, OrderSum, ORDERS, id)?,
             rooms: fetch_all!(&app.store, (String, i64, i64), ROOMS, id)?,
             people: people(app, id).await?,
             shares,
-            sharers,
+            sharers: by_users,
             visits,
         })
     }

@@ -190,10 +190,9 @@ impl Book {
     /// Who holds a campaign back that is neither over nor unpublished.
     pub(super) fn paused_by(&self) -> PausedBy {
         match self.status {
-            None | Some(Status::Ended) => PausedBy::Nobody,
             Some(Status::Live | Status::Paused) if self.held_back => PausedBy::Operator,
             Some(Status::Live | Status::Paused) if !self.affords_any() => PausedBy::LossBudget,
-            Some(Status::Live | Status::Paused) => PausedBy::Nobody,
+            None | Some(Status::Ended | Status::Live | Status::Paused) => PausedBy::Nobody,
         }
     }
 
