@@ -81,6 +81,9 @@ served! {
         assert_eq!(lost(app, &campaign).await, 3 * 4950);
         app.join(&carl, &first.room).await.expect(201);
         assert_eq!(standing(app, &campaign).await.0, "paused");
+        let audit = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
+        assert_eq!(audit["ok"], true, "{audit}");
+        assert!(audit["checks"].as_array().unwrap().iter().any(|check| check["name"] == "loss_budget_is_kept"), "{audit}");
         // The room fails: what is sent back costs nothing.
         app.advance(90_000).await;
         assert_eq!((lost(app, &campaign).await, standing(app, &campaign).await.0), (json!(0), "live".into()));
