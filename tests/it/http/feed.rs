@@ -101,7 +101,9 @@ served! {
         // Each reader goes on where the one before ended, while everything goes on.
         loop {
             let query = format!("after={after}&limit=7");
-            let mut reading = std::pin::pin!(events(app, &query));
+            // Two others lay out the feed at the same moment.
+            let three = async { tokio::join!(events(app, &query), events(app, "limit=1"), events(app, "limit=1")).0 };
+            let mut reading = std::pin::pin!(three);
             let page = tokio::select! {
                 page = &mut reading => page,
                 () = &mut acting, if !acted => {
