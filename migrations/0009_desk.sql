@@ -14,7 +14,8 @@ CREATE TABLE feed_spans (
     position    BIGINT NOT NULL PRIMARY KEY,
     campaign_id TEXT   NOT NULL,
     after_seq   BIGINT NOT NULL CHECK (after_seq >= 0),
-    up_to_seq   BIGINT NOT NULL CHECK (up_to_seq > after_seq)
+    up_to_seq   BIGINT NOT NULL CHECK (up_to_seq > after_seq),
+    UNIQUE (campaign_id, after_seq) -- nothing is laid out twice
 );
 CREATE INDEX feed_spans_by_campaign ON feed_spans (campaign_id, position);
 
