@@ -82,6 +82,7 @@ served! {
         let standing = app.post("/v1/shares").by(&ada).json(share(&seat.room)).await.expect(201).at("/token");
         let gone = app.post("/v1/shares").by(&bob).json(share(&seat.room)).await.expect(201).at("/token");
         app.delete(&format!("/v1/shares/{gone}")).by(&bob).await.expect(204);
+        app.wait_until_projected().await;
         for (list, query, expected) in [
             ("orders", format!("user_id={}", bob.user_id), vec![&second.order]),
             ("orders", format!("room_id={}", elsewhere.room), vec![]),
