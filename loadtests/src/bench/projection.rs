@@ -91,6 +91,8 @@ impl Rig {
             room_ttl: 3_600_000,
             payment_ttl: 3_600_000,
             list_rooms: true,
+            accept_from: None,
+            newcomers_only: false,
             limits: Limits {
                 quantity_per_order: 1,
                 orders_per_user: 1,
@@ -99,7 +101,7 @@ impl Rig {
                 unpaid_per_user: 1,
                 users_per_device: 1,
             },
-            items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }] })]),
+            items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }], leader_price: None, solo_price: None, reserve_room: false })]),
         };
         publish(&self.engine, campaign, &rules, &[(SKU.to_owned(), 1_000_000_000)], None)
             .await?

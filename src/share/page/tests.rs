@@ -72,6 +72,9 @@ fn room(id: &str, state: RoomState, size: i64, members: &[(&str, bool)]) -> Room
         leader: members.first().map(|member| member.name.clone()).unwrap_or_default(),
         members,
         price_fen: Fen::new(4950),
+        tiers: crate::group_buy::view::tiers(size, 4950, &[]),
+        accept_from: None,
+        final_price_fen: (state == RoomState::Formed).then_some(Fen::new(4950)),
         expires_at: now().plus_seconds(3 * 3600 + 60 * 5),
         you: None,
     }
