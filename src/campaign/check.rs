@@ -123,9 +123,7 @@ fn not_built(definition: &Definition, report: &mut CheckReport) {
 type Used<T> = fn(&T) -> bool;
 
 /// Group-buy rules this release cannot run: take a row out when it can.
-const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] = &[
-    ("loss_budget_fen", |own| own.loss_budget_fen.is_some()),
-];
+const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] = &[("loss_budget_fen", |own| own.loss_budget_fen.is_some())];
 
 fn times(definition: &Definition, now: UnixMs, report: &mut CheckReport) {
     if definition.head.ends_at <= now {

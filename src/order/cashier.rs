@@ -133,8 +133,7 @@ impl Cashier {
         {
             let may_pay = newcomers::may_pay(&self.store, order, self.clock.now()).await;
             let barred = (!may_pay.map_err(|error| Trouble::Defect(error.to_string()))?).then_some(Code::NewcomersOnly);
-            let money =
-                Money { transaction: &payment.transaction_id, amount: payment.amount_fen.get(), paid_at: payment.paid_at };
+            let money = Money { transaction: &payment.transaction_id, amount: payment.amount_fen.get(), paid_at: payment.paid_at };
             let Decided { decision, place, .. } = ops::pay(&self.engine, order, money, barred).await?;
             if decision.is_ok() {
                 self.projector.settled(order.campaign(), place).await?;

@@ -55,9 +55,8 @@ static ORDERS: LazyLock<BulkRows<Order>> = LazyLock::new(|| {
 });
 
 /// Newcomers' seats that are paid or given up are claimed no longer.
-static UNCLAIMED: LazyLock<BulkRows<Decided>> = LazyLock::new(|| {
-    BulkRows::over("DELETE FROM newcomer_claims WHERE order_id IN (SELECT r.order_id FROM", ")")
-});
+static UNCLAIMED: LazyLock<BulkRows<Decided>> =
+    LazyLock::new(|| BulkRows::over("DELETE FROM newcomer_claims WHERE order_id IN (SELECT r.order_id FROM", ")"));
 
 impl Projection for OrderProjection {
     fn tables(&self) -> &'static [&'static str] {

@@ -155,7 +155,10 @@ fn a_ladder_shows_its_steps_and_the_one_that_is_reached() {
     assert!(page.contains("<h2 id=\"head\">1 more: ¥40.00 each</h2>"), "{page}");
     assert!(page.contains("<li class=\"now\" aria-current=\"step\"><b>¥49.50</b>2 people</li><li class=\"next\"><b>¥40.00</b>"), "{page}");
     let page = render(&ladder(3, RoomState::Formed), En).unwrap();
-    assert!(page.contains("3 paid: ¥40.00 each. What was paid above goes back.") && page.contains("<small>¥</small>40.00</b> each, group of 3"), "{page}");
+    assert!(
+        page.contains("3 paid: ¥40.00 each. What was paid above goes back.") && page.contains("<small>¥</small>40.00</b> each, group of 3"),
+        "{page}"
+    );
     assert!(page.contains("<li class=\"reached\"><b>¥49.50</b>2 people</li><li class=\"now\""), "{page}");
     assert!(!render(&ladder(2, RoomState::Failed), En).unwrap().contains("id=\"steps\""));
     assert!(!render(&data("x"), En).unwrap().contains("id=\"steps\""), "one size is no ladder");

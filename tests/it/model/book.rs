@@ -140,6 +140,11 @@ impl Order {
         self.waits() || self.owns()
     }
 
+    /// What it costs.
+    pub fn amount(&self) -> i64 {
+        self.unit * self.quantity
+    }
+
     pub(super) fn paid(&self) -> i64 {
         self.money.iter().map(|(_, fen, _)| fen).sum()
     }
@@ -163,11 +168,6 @@ impl Book {
     pub fn followers(&self, order: &Order) -> usize {
         let Some(room) = order.room.map(|room| &self.rooms[room]) else { return 0 };
         if room.leader.is_some_and(|leader| self.orders[leader].id == order.id) { room.seats.len().saturating_sub(1) } else { 0 }
-    }
-
-    /// What an order costs.
-    pub fn amount(&self, order: &Order) -> i64 {
-        order.unit * order.quantity
     }
 
     pub(super) fn order(&self, id: &str) -> Option<usize> {
@@ -266,7 +266,11 @@ impl Book {
             sku: room.sku.clone(),
             size: count(room.size()),
             price: room.tiers[0].1,
-            tiers: if room.tiers.len() > 1 { room.tiers.iter().map(|&(size, price)| TierRow(count(size), price)).collect() } else { Vec::new() },
+            tiers: if room.tiers.len() > 1 {
+                room.tiers.iter().map(|&(size, price)| TierRow(count(size), price)).collect()
+            } else {
+                Vec::new()
+            },
             accept_from: count(room.accept_from),
             reserve: room.reserve.into(),
             leader: room.leader.map(|at| self.orders[at].id.clone()).unwrap_or_default(),
@@ -289,7 +293,7 @@ impl Book {
             opener: order.opener.into(),
             newcomer: order.newcomer.into(),
             unit: order.unit,
-            amount: self.amount(order),
+            amount: order.amount(),
             paid: order.paid(),
             refunded: order.back(),
             created_at: order.created_at,
@@ -316,8 +320,12 @@ impl Book {
         cells.extend((0..self.orders.len()).map(|at| (("orders", self.orders[at].id.clone()), Cell::Row(self.order_row(at)))));
         for user in self.orders.iter().map(|order| order.user.as_str()) {
             let orders = |which: fn(&Order) -> bool| count(self.of(user).filter(|order| which(order)).count());
-            let has: [fn(&Order) -> bool; 4] =
-                [Order::lives, |order| order.lives() && order.opener, |order| order.lives() && !order.opener && order.room.is_some(), Order::waits];
+            let has: [fn(&Order) -> bool; 4] = [
+                Order::lives,
+                |order| order.lives() && order.opener,
+                |order| order.lives() && !order.opener && order.room.is_some(),
+                Order::waits,
+            ];
             cells.insert(("users", user.to_owned()), Cell::User(has.map(orders)));
         }
         for device in self.orders.iter().map(|order| order.device.as_str()).collect::<BTreeSet<_>>() {

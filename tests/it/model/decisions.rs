@@ -222,7 +222,7 @@ impl Book {
         if self.orders[at].money.iter().any(|(known, _, _)| known == transaction) {
             return Ok(("paid", vec![self.order_row(at)]));
         }
-        let right = fen == self.amount(&self.orders[at]);
+        let right = fen == self.orders[at].amount();
         if right && barred && self.orders[at].waits() {
             self.leave(at, "newcomers_only", now);
         }

@@ -120,17 +120,19 @@ pub enum Aim {
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
     let rounds = prop::collection::vec(round(), 1..16);
-    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), terms(), rounds).prop_map(|(size, stock, limits, list_rooms, terms, rounds)| {
-        let limits = Limits {
-            quantity_per_order: limits.0,
-            orders_per_user: limits.1,
-            rooms_opened_per_user: limits.2,
-            rooms_joined_per_user: limits.3,
-            unpaid_per_user: limits.4,
-            users_per_device: limits.5,
-        };
-        Case { rules: terms.of(Rules { list_rooms, limits, ..definition(size) }), stock, rounds }
-    })
+    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), terms(), rounds).prop_map(
+        |(size, stock, limits, list_rooms, terms, rounds)| {
+            let limits = Limits {
+                quantity_per_order: limits.0,
+                orders_per_user: limits.1,
+                rooms_opened_per_user: limits.2,
+                rooms_joined_per_user: limits.3,
+                unpaid_per_user: limits.4,
+                users_per_device: limits.5,
+            };
+            Case { rules: terms.of(Rules { list_rooms, limits, ..definition(size) }), stock, rounds }
+        },
+    )
 }
 
 /// What a group-buy may offer beside plain rooms.
@@ -327,7 +329,7 @@ impl Maker {
             Aim::Any => |_| true,
         };
         let order = owned(book, order, false, which).0;
-        let amount = book.orders.iter().find(|known| known.id == order).map_or(1, |known| book.amount(known));
+        let amount = book.orders.iter().find(|known| known.id == order).map_or(1, Order::amount);
         let known = nth_last(&self.transactions, 0).filter(|_| again).cloned();
         let transaction = known.unwrap_or_else(|| {
             let fresh = format!("transaction{}", self.transactions.len());
