@@ -87,7 +87,7 @@ end
 --- The order's good is certain, at this price of a unit. What was paid above it goes back; who paid less pays no more.
 function orders.confirm(id, price)
   local order = state.get("orders", id)
-  local above = (order.unit - price) * order.quantity
+  local above = math.min((order.unit - price) * order.quantity, kept(order))
   order.state = "confirmed"
   log.emit("order.confirmed", { order = id })
   if above > 0 then

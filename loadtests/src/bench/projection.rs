@@ -12,7 +12,7 @@ use liebian::campaign::ops::publish;
 use liebian::campaign::projection::CampaignProjection;
 use liebian::campaign::rules::{Item, Limits, Rules, Tier};
 use liebian::clock::Clock;
-use liebian::group_buy::ops::{Shopper, join_room, open_room};
+use liebian::group_buy::ops::{Join, Shopper, open_room};
 use liebian::group_buy::projection::RoomProjection;
 use liebian::hot::Engine;
 use liebian::id::{CampaignId, DeviceId, UserId};
@@ -122,7 +122,8 @@ impl Rig {
         let opened = open_room(&self.engine, campaign, self.shopper(), (SKU, 1), None).await?;
         let room = opened.decision.map_err(|refusal| format!("{:?}", refusal.code))?.room_id;
         for _ in 1..size {
-            join_room(&self.engine, room, self.shopper(), 1, None).await?.decision.map_err(|refusal| format!("{:?}", refusal.code))?;
+            let seat = Join::new(&self.engine, room, self.shopper(), 1, None).ask(&self.engine, false).await?;
+            seat.decision.map_err(|refusal| format!("{:?}", refusal.code))?;
         }
         Ok(())
     }
