@@ -45,7 +45,7 @@ async function askShop() {
 /** What this visitor bought alone here, if it still stands. */
 async function askAlone() {
   const id = (kept.get("alone") || {})[page.campaign];
-  const told = id && kept.get("session") ? await get(`/v1/orders/${id}`) : null;
+  const told = id && kept.get("session") ? await get(`/v1/orders/${id}`).catch(() => null) : null;
   alone = told && ["awaiting_payment", "confirmed"].includes(told.state) ? told : null;
   paint();
 }
