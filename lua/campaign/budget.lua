@@ -1,8 +1,8 @@
 --- The loss budget: the most that a campaign may give away. Everything here does nothing where the rules name none.
 ---
---- An order's loss is the list price less what a unit costs it, for all its units, and nothing where it pays more. It counts as long as the
---- order holds or owns units; an order given up or sent back gives its loss back. While a room may still form at a lower price, its
---- orders count at the lowest, so that the budget holds whatever comes.
+--- An order's loss is the list price less what a unit costs it, for all its units, and nothing where it pays more. In a room it counts at
+--- the lowest price the room may form at, so that the budget holds whatever comes. It counts as long as the order holds or owns units; an
+--- order given up or sent back gives its loss back.
 ---
 --- The campaign is paused by the budget exactly while no order fits: a live one pauses itself, and goes on by itself when something has
 --- come back or the budget was raised. A pause by an operator is never ended here.
@@ -12,7 +12,7 @@ budget = {}
 --- What an order loses at most.
 local function loss(order)
   local item, price = rules.get().items[order.sku], order.unit
-  if order.state ~= "confirmed" and order.state ~= "fulfilled" and order.room ~= "" then
+  if order.room ~= "" then
     price = math.min(price, item.tiers[#item.tiers].price)
   end
   return math.max(0, item.list - price) * order.quantity
@@ -64,14 +64,4 @@ function budget.give(order)
   if rules.get().loss_budget then
     add(-loss(order))
   end
-end
-
---- What an order's loss is now, for `settle` to compare with; 0 without a budget.
-function budget.of(order)
-  return rules.get().loss_budget and loss(order) or 0
-end
-
---- An order's price became final: it loses what it loses now, never more than the `before` of `of`.
-function budget.settle(before, order)
-  add(budget.of(order) - before)
 end

@@ -16,7 +16,8 @@ pub fn all(fold: &Fold) -> Vec<Check> {
     let stock: BTreeMap<String, StockRow> = fold.rows("stock").collect();
     let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
     let status: Option<StatusRow> = fold.row("def", "status");
-    let mut checks = vec![stock_adds_up(&stock, &orders), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)];
+    let mut checks =
+        vec![stock_adds_up(&stock, &orders, &rooms), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)];
     checks.extend(rules.zip(status).and_then(|(rules, status)| budget_is_kept(&rules, &status, &orders)));
     checks
 }
@@ -27,8 +28,7 @@ fn budget_is_kept(rules: &Rules, status: &StatusRow, orders: &BTreeMap<String, O
     let loss = |order: &OrderRow| {
         let item = rules.items.get(&order.sku)?;
         let last = item.tiers.last().map_or(order.unit, |tier| tier.price);
-        let is_final = matches!(order.state, OrderState::Confirmed | OrderState::Fulfilled) || order.room.is_empty();
-        let price = if is_final { order.unit } else { order.unit.min(last) };
+        let price = if order.room.is_empty() { order.unit } else { order.unit.min(last) };
         Some((item.list - price).max(0) * order.quantity)
     };
     let living = orders.values().filter(|order| holds(order.state) || bought(order.state));
@@ -53,8 +53,9 @@ const fn bought(state: OrderState) -> bool {
     matches!(state, OrderState::Paid | OrderState::Confirmed | OrderState::Fulfilled)
 }
 
-/// 1: left + held + sold + returned = put in; held and sold are what the orders say; left is never below zero.
-fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
+/// 1: left + held + sold + returned = put in; held and sold are what the orders say, and what rooms keep for free seats is held too; left
+/// is never below zero.
+fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>, rooms: &BTreeMap<String, RoomRow>) -> Check {
     let mut wrong = Vec::new();
     for (sku, row) in stock {
         let units = |counts: fn(OrderState) -> bool| -> i64 {
@@ -63,14 +64,17 @@ fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, O
         if row.left < 0 || row.left + row.held + row.sold + row.returned != row.put_in {
             wrong.push(format!("{sku}: {row:?} does not add up"));
         }
-        if (row.held, row.sold) != (units(holds), units(bought)) {
-            wrong.push(format!("{sku}: held {} and sold {}, orders say {} and {}", row.held, row.sold, units(holds), units(bought)));
+        let kept: i64 = rooms.values().filter(|room| room.sku == *sku).map(RoomRow::kept).sum();
+        let (held, sold) = (units(holds) + kept, units(bought));
+        if (row.held, row.sold) != (held, sold) {
+            wrong.push(format!("{sku}: held {} and sold {}, orders and rooms say {held} and {sold}", row.held, row.sold));
         }
     }
     Check::new("stock_adds_up", format!("{} items", stock.len()), &wrong)
 }
 
-/// 2: held + paid ≤ size; one seat per user; formed exactly when all seats are paid; each seat has its order and each order its seat.
+/// 2: held + paid ≤ size; one seat per user; formed when all seats are paid, and with no fewer paid than its terms ask for at the deadline;
+/// each seat has its order and each order its seat.
 fn rooms_keep_their_size(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
     let mut wrong = Vec::new();
     let mut seats = BTreeSet::new();
@@ -79,7 +83,8 @@ fn rooms_keep_their_size(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<St
         if room.taken() > room.size || users.len() != room.members.len() {
             wrong.push(format!("room {id} has {} seats for {} users, size {}", room.taken(), users.len(), room.size));
         }
-        if (room.paid() == room.size) != (room.state == RoomState::Formed) {
+        let formed = room.state == RoomState::Formed;
+        if (room.paid() == room.size && !formed) || (formed && (room.paid() < room.enough() || room.paid() < room.taken())) {
             wrong.push(format!("room {id} is {:?} with {} of {} paid", room.state, room.paid(), room.size));
         }
         for member in &room.members {
@@ -143,6 +148,7 @@ mod tests {
             user: "u".into(),
             room: "r".into(),
             opener: 1,
+            newcomer: 0,
             unit: 100,
             amount: 100,
             paid,
@@ -165,6 +171,9 @@ mod tests {
             sku: "a".into(),
             size: 2,
             price: 100,
+            tiers: Vec::new(),
+            accept_from: 0,
+            reserve: 0,
             leader: "o".into(),
             expires_at: 9,
             opened_at: 1,
@@ -182,14 +191,22 @@ mod tests {
     fn stock_must_add_up_and_say_what_orders_say() {
         let orders = one("o", order(State::Held, 0));
         let row = |left, held| StockRow { put_in: 10, left, held, sold: 0, returned: 0 };
-        assert!(stock_adds_up(&one("a", row(9, 1)), &orders).ok);
-        assert!(!stock_adds_up(&one("a", row(8, 1)), &orders).ok);
-        assert!(!stock_adds_up(&one("a", row(10, 0)), &orders).ok);
+        let sound = |row, rooms: &BTreeMap<String, RoomRow>| stock_adds_up(&one("a", row), &orders, rooms).ok;
+        let none = BTreeMap::new();
+        assert!(sound(row(9, 1), &none));
+        assert!(!sound(row(8, 1), &none));
+        assert!(!sound(row(10, 0), &none));
+        let keeps = one("r", RoomRow { reserve: 1, ..room(RoomState::Open, &[("u", "o", 0)]) });
+        assert!(sound(row(8, 2), &keeps), "a unit for the free seat");
+        assert!(!sound(row(9, 1), &keeps));
     }
 
     #[test]
     fn a_loss_budget_must_be_counted_right_and_kept() {
-        let items = one("a", Item { list: 150, tiers: vec![Tier { size: 2, price: 100 }] });
+        let items = one(
+            "a",
+            Item { list: 150, tiers: vec![Tier { size: 2, price: 100 }], leader_price: None, solo_price: None, reserve_room: false },
+        );
         let limits = Limits {
             quantity_per_order: 1,
             orders_per_user: 1,
@@ -205,6 +222,8 @@ mod tests {
             room_ttl: 1,
             payment_ttl: 1,
             list_rooms: true,
+            accept_from: None,
+            newcomers_only: false,
             limits: limits.clone(),
             loss_budget,
             least_loss: 50,
@@ -239,6 +258,10 @@ mod tests {
             !rooms_keep_their_size(&one("r", room(RoomState::Open, &[("u", "o", 0), ("u", "p", 0)])), &orders).ok,
             "two seats of one user"
         );
+        let accepts = |members: &[(&str, &str, i64)]| one("r", RoomRow { accept_from: 1, ..room(RoomState::Formed, members) });
+        let confirmed = one("o", order(State::Confirmed, 100));
+        assert!(rooms_keep_their_size(&accepts(&[("u", "o", 1)]), &confirmed).ok, "one is accepted");
+        assert!(!rooms_keep_their_size(&accepts(&[]), &BTreeMap::new()).ok, "nobody is not");
         let crowd = [("u", "o", 0), ("v", "p", 0), ("w", "q", 0)];
         assert!(!rooms_keep_their_size(&one("r", room(RoomState::Open, &crowd)), &orders).ok, "three seats of two");
     }

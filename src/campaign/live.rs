@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use super::model::{Definition, GroupBuy};
+use super::model::{Definition, GroupBuy, Reserve};
 use super::ops::{PausedBy, Status, StatusRow, StockRow};
 use super::records::{self, Record, RecordState};
 use super::rules::{Item, Limits, Rules, Tier};
@@ -230,7 +230,14 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
     let own: &GroupBuy = definition.group_buy()?;
     let item = |item: &super::model::GroupBuyItem| {
         let tiers = item.tiers.iter().map(|tier| Tier { size: tier.size, price: tier.price_fen.get() }).collect();
-        (item.sku.clone(), Item { list: item.list_price_fen.get(), tiers })
+        let rules = Item {
+            list: item.list_price_fen.get(),
+            tiers,
+            leader_price: item.leader_price_fen.map(Fen::get),
+            solo_price: item.solo_price_fen.map(Fen::get),
+            reserve_room: item.reserve == Reserve::Room,
+        };
+        (item.sku.clone(), rules)
     };
     Some(Rules {
         version,
@@ -239,6 +246,8 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
         room_ttl: own.room_ttl_seconds.saturating_mul(1000),
         payment_ttl: own.payment_ttl_seconds.saturating_mul(1000),
         list_rooms: own.list_rooms,
+        accept_from: own.accept_from,
+        newcomers_only: own.newcomers_only,
         limits: Limits {
             quantity_per_order: own.limits.quantity_per_order,
             orders_per_user: own.limits.orders_per_user,

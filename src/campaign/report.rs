@@ -90,7 +90,7 @@ pub struct Report {
     refunded_fen: Fen,
     /// What came in and is neither back nor on its way back.
     kept_fen: Fen,
-    /// What paid orders cost less than at list prices.
+    /// What paid orders cost less than at list prices, after what went back of them.
     discount_fen: Fen,
     /// The most that may be given away; null: no bound.
     #[schema(required = true)]
@@ -206,7 +206,7 @@ impl Sums {
         let items = record.definition.items();
         self.over(|row| {
             let list = items.iter().find(|item| item.sku == row.0).map_or(0, |item| item.list_price_fen.get());
-            if bought(&row.1) { list.saturating_mul(row.4).saturating_sub(row.5) } else { 0 }
+            if bought(&row.1) { list.saturating_mul(row.4).saturating_sub(row.6.saturating_sub(row.7)) } else { 0 }
         })
     }
 

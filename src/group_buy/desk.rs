@@ -4,8 +4,8 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde::Serialize;
 
-use super::row::State;
-use super::view::{MemberView, RoomState, RoomView};
+use super::row::{State, TierRow};
+use super::view::{MemberView, RoomState, RoomView, tiers};
 use crate::app::App;
 use crate::campaign::live::existing;
 use crate::clock::UnixMs;
@@ -51,6 +51,8 @@ struct Row {
     leader_order_id: Option<OrderId>,
     leader_user_id: Option<UserId>,
     price_fen: Fen,
+    tiers: Option<String>,
+    accept_from: Option<i64>,
     expires_at: UnixMs,
     created_at: UnixMs,
     updated_at: UnixMs,
@@ -78,6 +80,9 @@ const COLUMNS: &[&str] = &[
     "leader",
     "members",
     "price_fen",
+    "tiers",
+    "accept_from",
+    "final_price_fen",
     "expires_at",
     "user_id",
     "definition_version",
@@ -98,8 +103,8 @@ pub async fn list(
     page: Page,
     csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
-    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
-                        updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
+    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
+                        expires_at, created_at, updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
@@ -127,6 +132,9 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
     let name = |user: UserId| names.get(&user).cloned().unwrap_or_default();
     let record = |row: Row| {
         let state: State = serde_json::from_value(row.state.into()).map_err(|error| Problem::defect(&error))?;
+        let ladder: Vec<TierRow> = serde_json::from_str(row.tiers.as_deref().unwrap_or("[]")).map_err(|error| Problem::defect(&error))?;
+        let tiers = tiers(row.size, row.price_fen.get(), &ladder);
+        let reached = tiers.iter().rev().find(|tier| tier.size <= row.seats_paid).map_or(row.price_fen, |tier| tier.price_fen);
         let mut members: Vec<MemberView> = seats
             .iter()
             .filter(|seat| seat.room_id == row.id)
@@ -151,6 +159,9 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 leader: row.leader_user_id.map(name).unwrap_or_default(),
                 members,
                 price_fen: row.price_fen,
+                tiers,
+                accept_from: row.accept_from,
+                final_price_fen: (state == State::Formed).then_some(reached),
                 expires_at: row.expires_at,
                 you: None,
             },
@@ -166,7 +177,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
 /// The orders that hold or held a seat to the end in these rooms, in the order of joining.
 async fn seats(app: &App, rows: &[Row]) -> Result<Vec<Seat>, StoreError> {
     const SEATS: &str = "SELECT id, room_id, user_id, state FROM orders WHERE room_id = $1 AND state <> 'released' \
-                         AND NOT (state IN ('refund_due', 'refunded') AND reason = 'late_payment') ORDER BY created_at, id";
+                         AND NOT (state IN ('refund_due', 'refunded') AND reason IN ('late_payment', 'newcomers_only')) ORDER BY created_at, id";
     let mut seats = Vec::new();
     for row in rows {
         seats.extend(fetch_all!(&app.store, Seat, SEATS, row.id)?);

@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
 use crate::campaign::{desk, http as campaigns, report, storefront, versions};
-use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
+use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, solo};
 use crate::order::{desk as order_desk, http as orders};
 use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
@@ -18,7 +18,7 @@ pub fn all(cfg: &mut ServiceConfig) {
 
 fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(storefront::list).service(storefront::read);
-    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join);
+    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join).service(solo::order);
     cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);

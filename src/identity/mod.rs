@@ -5,10 +5,11 @@
 //! * A **device token** names the device by a keyed hash of its signals, for 30 days. The same signals give the same device; the signals
 //!   themselves are not kept.
 //! * A shopper is `(provider, external id)`. To others a shopper is a **masked name**: the first character and two stars.
-//! * A **newcomer** has never had an order that was paid (`users.first_paid_at` is null).
+//! * A **newcomer** has never had an order that was paid (`users.first_paid_at` is null); what is for newcomers alone is claimed first ([`newcomers`]).
 
 pub mod http;
 pub mod names;
+pub mod newcomers;
 pub mod revocation;
 pub mod token;
 pub mod users;

@@ -61,9 +61,9 @@ served_once! {
     }
 
     async fn however_many_requests_come_at_once_each_is_answered_in_its_turn(app: &mut TestApp) {
-        let mut wire = app.wire().await;
         // More than is taken in ahead of the answers.
         const MANY: usize = 2_000;
+        let mut wire = app.wire().await;
         let one = get("/health/live", "");
         let mut sent = 0;
         while sent < MANY {

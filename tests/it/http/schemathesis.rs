@@ -105,7 +105,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     app.expect_error("request parse error");
     let limits = json!({"quantity_per_order": 9, "orders_per_user": many, "rooms_opened_per_user": many, "rooms_joined_per_user": many,
         "unpaid_per_user": many, "users_per_device": many});
-    let definition = with(3, 100_000, &limits);
+    let mut definition = with(3, 100_000, &limits);
+    definition["items"][0]["solo_price_fen"] = json!(8000);
     let (ada, bob) = (app.shopper("Ada").await, app.shopper("Bob").await);
     let mut brief = definition.clone();
     (brief["room_ttl_seconds"], brief["payment_ttl_seconds"]) = (json!(60), json!(60));
@@ -133,7 +134,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     let read = [next(), vec![strange.order]].concat();
     let ids = vec![
         (
-            "get_campaign list_joinable_rooms open_room get_report audit_campaign list_rooms list_orders list_shares add_stock set_switches list_versions get_version",
+            "get_campaign list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock \
+             set_switches list_versions get_version",
             "path.id",
             vec![shop.clone()],
         ),

@@ -125,6 +125,28 @@ served! {
         assert_eq!(lost(app, &campaign).await, 4950);
     }
 
+    async fn a_ladder_counts_at_its_lowest_price_and_a_single_order_at_its_own(app: &mut TestApp) {
+        let mut definition = with(2, 50, &json!({"orders_per_user": 9, "rooms_opened_per_user": 9, "unpaid_per_user": 9}));
+        definition["items"][0]["tiers"] = json!([{"size": 2, "price_fen": 8000}, {"size": 3, "price_fen": 5000}]);
+        definition["items"][0]["solo_price_fen"] = json!(9000);
+        definition["loss_budget_fen"] = json!(3 * 4900 + 900);
+        let campaign = app.publish_whole(&definition).await;
+        let (_, seat) = app.opened_and_paid(&campaign).await;
+        assert_eq!(lost(app, &campaign).await, 4900);
+        app.joined_and_paid(&seat.room).await;
+        let ada = app.shopper("Ada").await;
+        let alone = json!({"sku": "tea", "quantity": 1});
+        app.post(&format!("/v1/campaigns/{campaign}/solo_orders")).by(&ada).json(alone.clone()).await.expect(201);
+        assert_eq!(lost(app, &campaign).await, 2 * 4900 + 900);
+        app.joined_and_paid(&seat.room).await;
+        assert_eq!(app.room(&seat.room).await["state"], "formed");
+        assert_eq!((lost(app, &campaign).await, standing(app, &campaign).await.0), (json!(3 * 4900 + 900), "paused".into()));
+        let bob = app.shopper("Bob").await;
+        app.post(&format!("/v1/campaigns/{campaign}/solo_orders")).by(&bob).json(alone).await.refused(409, "budget_exhausted");
+        let audit = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
+        assert_eq!(audit["ok"], true, "{audit}");
+    }
+
     async fn a_budget_that_no_unit_fits_into_is_not_published(app: &mut TestApp) {
         let mut definition = with(2, 10, &json!({}));
         definition["loss_budget_fen"] = json!(4949);
