@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::campaign::live::{self, Definitions};
 use crate::campaign::projection::CampaignProjection;
+use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -30,6 +31,8 @@ use crate::http::traffic::Traffic;
 use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, RoomId, UserId};
 use crate::identity::{Initial, Names, Revocations, revocation};
+use crate::operator::events::http::Waits;
+use crate::operator::projection::AuditProjection;
 use crate::operator::{Role, keys};
 use crate::order::budget::Call;
 use crate::order::cashier::Cashier;
@@ -99,6 +102,10 @@ pub struct App {
     pub visits: Visits,
     /// Limits per address, subnet, device and user.
     pub limits: Arc<Limits>,
+    /// Calls that wait for events.
+    pub waits: Waits,
+    /// What reports share.
+    pub reports: Reports,
     /// Requests, counted.
     pub traffic: Arc<Traffic>,
     /// Renders the figures.
@@ -145,6 +152,8 @@ impl App {
             pages: Pages::default(),
             visits: Visits::default(),
             limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
+            waits: Waits::default(),
+            reports: Reports::default(),
             traffic: Arc::default(),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),
@@ -443,7 +452,7 @@ pub fn engine_and_projector(
 ) -> Result<(Arc<Engine>, Arc<Projector>), StartError> {
     let engine = Arc::new(Engine::new(&config.redis_url, Arc::clone(clock))?);
     let projections: Vec<Box<dyn Projection>> =
-        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider })];
+        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider }), Box::new(AuditProjection)];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
 }

@@ -29,6 +29,8 @@ pub enum Command {
     Dev,
     /// The server, against the Redis and SQL that the settings name
     Serve,
+    /// Print the OpenAPI document, then end
+    Openapi,
     /// Bring the SQL schema up to date, then end
     Migrate,
     /// Rebuild a campaign's live state from the log that SQL keeps

@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
             Ok(config) => run_serve(config, false).await,
             Err(why) => Err(why.into()),
         },
+        Command::Openapi => openapi(),
         Command::Migrate => migrate(settings.database_url).await,
         Command::Rebuild { campaign } => admin::rebuild(settings, campaign).await,
         Command::Audit { campaign } => admin::audit(settings, campaign).await,
@@ -77,6 +78,11 @@ async fn demo_lines(app: &App) -> Result<Vec<String>, Box<dyn Error>> {
     lines.push(format!("docs_url={}/docs/", app.config.public_url));
     lines.push(format!("operator_key={key}"));
     Ok(lines)
+}
+
+fn openapi() -> Outcome {
+    say(&[serde_json::to_string_pretty(&server::document())?]);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn migrate(database_url: Option<String>) -> Outcome {

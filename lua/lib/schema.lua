@@ -31,14 +31,20 @@ schema = {
   named = { room = "rooms", order = "orders", user = "users", device = "devices", key = "keys" },
 
   rows = {
-    -- one row, field "status"
+    -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
+    -- counted under a loss budget only
     def = {
       read = function(packed)
         local row = cmsgpack.unpack(packed)
-        return { status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5] }
+        return {
+          status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5], paused_by = row[6],
+          open = row[7], join = row[8], loss = row[9],
+        }
       end,
       write = function(row)
-        return cmsgpack.pack({ row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed })
+        return cmsgpack.pack({
+          row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed, row.paused_by, row.open, row.join, row.loss,
+        })
       end,
     },
 
@@ -56,40 +62,48 @@ schema = {
       end,
     },
 
-    -- field: room; taken, paid: how many seats; members: the seats (`lua/group_buy/rooms.lua`)
+    -- field: room; size, price: seats, and what each member pays for a unit; taken, paid: how many seats; reserve: 1 if units are kept for
+    -- free seats; members: the seats (`lua/group_buy/members.lua`); terms: when it forms (`lua/group_buy/terms.lua`), not written when ""
     rooms = {
       read = function(packed)
-        local state_number, size, taken, paid, price, opened_at, expires_at, closed_at, version, sku, after = read_off(ROOM, packed)
+        local marks, size, taken, paid, price, opened_at, expires_at, closed_at, version, sku, after = read_off(ROOM, packed)
+        local terms_text = ""
+        if marks >= 8 then
+          terms_text, after = read_off("Bc0", packed, after)
+        end
         return {
-          state = ROOM_STATES[state_number], size = size, taken = taken, paid = paid, price = price, opened_at = opened_at,
-          expires_at = expires_at, closed_at = closed_at, version = version, sku = sku, members = string.sub(packed, after),
+          state = ROOM_STATES[marks % 4], reserve = marks % 8 >= 4 and 1 or 0, size = size, taken = taken, paid = paid, price = price,
+          opened_at = opened_at, expires_at = expires_at, closed_at = closed_at, version = version, sku = sku, terms = terms_text,
+          members = string.sub(packed, after),
         }
       end,
       write = function(row)
+        local text = row.terms
         return lay_out(
-          ROOM, ROOM_STATES[row.state], row.size, row.taken, row.paid, row.price, row.opened_at, row.expires_at, row.closed_at,
-          row.version, #row.sku, row.sku
-        ) .. row.members
+          ROOM, ROOM_STATES[row.state] + 4 * row.reserve + (text ~= "" and 8 or 0), row.size, row.taken, row.paid, row.price,
+          row.opened_at, row.expires_at, row.closed_at, row.version, #row.sku, row.sku
+        ) .. (text ~= "" and lay_out("Bc0", #text, text) or "") .. row.members
       end,
     },
 
-    -- field: order; opener: 1 if it opened its room; asked: 1 when its payment was asked for; hold: ms from placing to `pay_by`. Once money
-    -- or a reason is to be told, a MessagePack array follows: transactions: every payment number seen for it, settled: the one that pays
-    -- it; refunds: a list of { fen, 1 when executed }, a refund's number is its place
+    -- field: order; room: "" for none; opener: 1 if it opened its room; asked: 1 when its payment was asked for; newcomer: 1 if its buyer
+    -- must be one when it is paid; hold: ms from placing to `pay_by`. Once money or a reason is to be told, a MessagePack array follows:
+    -- transactions: every payment number seen for it, settled: the one that pays it; refunds: a list of { fen, 1 when executed }, whose
+    -- place is the number of the refund
     orders = {
       read = function(packed)
         local state_number, marks, quantity, unit, created_at, hold, version, sku, user, room, after = read_off(ORDER, packed)
         local money = after <= #packed and cmsgpack.unpack(string.sub(packed, after)) or { "", 0, 0, 0, "", {}, {} }
         return {
-          state = ORDER_STATES[state_number], opener = marks % 2, asked = marks >= 2 and 1 or 0, quantity = quantity, unit = unit,
-          created_at = created_at, pay_by = created_at + hold, version = version, sku = sku, user = user, room = room,
-          reason = money[1], paid_at = money[2], paid = money[3], refunded = money[4], settled = money[5], transactions = money[6],
-          refunds = money[7],
+          state = ORDER_STATES[state_number], opener = marks % 2, asked = marks % 4 >= 2 and 1 or 0, newcomer = marks >= 4 and 1 or 0,
+          quantity = quantity, unit = unit, created_at = created_at, pay_by = created_at + hold, version = version, sku = sku,
+          user = user, room = room, reason = money[1], paid_at = money[2], paid = money[3], refunded = money[4], settled = money[5],
+          transactions = money[6], refunds = money[7],
         }
       end,
       write = function(row)
         local placed = lay_out(
-          ORDER, ORDER_STATES[row.state], row.opener + 2 * row.asked, row.quantity, row.unit, row.created_at,
+          ORDER, ORDER_STATES[row.state], row.opener + 2 * row.asked + 4 * row.newcomer, row.quantity, row.unit, row.created_at,
           row.pay_by - row.created_at, row.version, #row.sku, row.sku, #row.user, row.user, #row.room, row.room
         )
         if row.reason == "" and not row.transactions[1] then

@@ -89,6 +89,13 @@ local function send_back(id, order, op, reason)
   state.put("orders", id, order)
 end
 
+--- A payment for an order that was given up goes back.
+local function turn_down(id, order, op, reason)
+  order.state = op.amount > 0 and "refund_due" or "refunded"
+  order.reason, order.paid_at = reason, op.paid_at
+  send_back(id, order, op, reason)
+end
+
 --- A seat that waited for this payment is paid.
 local function settle(id, order, op, now)
   order.state, order.paid_at, order.reason, order.settled = "paid", op.paid_at, "", op.transaction
@@ -102,11 +109,12 @@ end
 --- Money came in. A repeat is recognised by the provider's transaction number.
 --- A payment after the seat was given up is seated again if room, units and allowance permit, else it goes back: never dropped. It also
 --- goes back if an operator has called the order off.
+--- `barred` says why this buyer may not have the order any more (newcomers_only): its seat is free and the payment goes back.
 ---
---- @arg   order transaction amount paid_at
+--- @arg   order transaction amount paid_at barred
 --- @reply paid order
 --- @refuse not_found
---- @event order.paid | order.refund_due, order.payment_returned
+--- @event order.paid | order.refund_due, order.payment_returned | order.released
 function ops.pay(op, now)
   local id = op.order
   local order = state.get("orders", id)
@@ -121,18 +129,18 @@ function ops.pay(op, now)
   order.paid = order.paid + op.amount
   if op.amount ~= order.unit * order.quantity then
     send_back(id, order, op, "amount_differs")
-  elseif waiting and not called_off then
+  elseif (op.barred or called_off) and (waiting or order.state == "released") then
+    if waiting then
+      orders.release(id, order, now, op.barred or order.reason)
+    end
+    turn_down(id, order, op, op.barred or "late_payment")
+  elseif waiting then
     settle(id, order, op, now)
-  elseif order.state == "released" and not called_off and program.seat_again(id, order, now) then
+  elseif order.state == "released" and program.seat_again(id, order, now) then
     log.emit("order.seated_again", { order = id })
     settle(id, order, op, now)
-  elseif order.state == "released" or called_off then
-    if called_off and waiting then
-      orders.release(id, order, now, order.reason)
-    end
-    order.state = op.amount > 0 and "refund_due" or "refunded"
-    order.reason, order.paid_at = "late_payment", op.paid_at
-    send_back(id, order, op, "late_payment")
+  elseif order.state == "released" then
+    turn_down(id, order, op, "late_payment")
   else
     send_back(id, order, op, "paid_twice")
   end

@@ -14,16 +14,18 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is and by which link its shopper came (`share`, if any), `allowance` what else it
---- takes of its shopper's allowance, `opened` or `joined`. The units must be left, the limits kept.
+--- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), in which room if in one, and
+--- whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing. The
+--- units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
   local order = {
-    state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room, opener = allowance == "opened" and 1 or 0,
-    unit = price, created_at = now, pay_by = now + definition.payment_ttl, version = definition.version, asked = 0, reason = "",
-    transactions = {},
+    state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room or "",
+    opener = allowance == "opened" and 1 or 0, newcomer = op.newcomer and 1 or 0, unit = price, created_at = now,
+    pay_by = now + definition.payment_ttl, version = definition.version, asked = 0, reason = "", transactions = {},
   }
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid", allowance)
   limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
@@ -33,6 +35,7 @@ end
 
 --- Gives up an unpaid order: seat, units and allowance are free again.
 function orders.release(id, order, now, reason)
+  budget.give(order)
   order.state, order.reason = "released", reason
   stock.release(order.sku, order.quantity)
   limits.count(order.user, -1, "orders", "unpaid")
@@ -85,6 +88,7 @@ end
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
   local amount = orders.kept(order)
+  budget.give(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, -1, "orders")
@@ -94,11 +98,15 @@ function orders.undo(id, order, reason)
   state.put("orders", id, order)
 end
 
---- The order's good is certain.
-function orders.confirm(id)
+--- The order's good is certain, at this price of a unit. What was paid above it goes back; who paid less pays no more.
+function orders.confirm(id, price)
   local order = state.get("orders", id)
+  local above = math.min((order.unit - price) * order.quantity, orders.kept(order))
   order.state = "confirmed"
   log.emit("order.confirmed", { order = id })
+  if above > 0 then
+    orders.refund(id, order, above, order.settled, "tier_reached")
+  end
   state.put("orders", id, order)
 end
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, fold::Fold};
-use crate::campaign::ops::StockRow;
+use crate::campaign::ops::{StatusRow, StockRow};
+use crate::campaign::rules::Rules;
 use crate::group_buy::row::{RoomRow, State as RoomState};
 use crate::order::row::{OrderRow, State as OrderState};
 
@@ -13,7 +14,33 @@ pub fn all(fold: &Fold) -> Vec<Check> {
     let orders: BTreeMap<String, OrderRow> = fold.rows("orders").collect();
     let rooms: BTreeMap<String, RoomRow> = fold.rows("rooms").collect();
     let stock: BTreeMap<String, StockRow> = fold.rows("stock").collect();
-    vec![stock_adds_up(&stock, &orders), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)]
+    let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
+    let status: Option<StatusRow> = fold.row("def", "status");
+    let mut checks =
+        vec![stock_adds_up(&stock, &orders, &rooms), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)];
+    checks.extend(rules.zip(status).and_then(|(rules, status)| budget_is_kept(&rules, &status, &orders)));
+    checks
+}
+
+/// The loss budget: what is counted as given away is what living orders give away, and no more than the budget.
+fn budget_is_kept(rules: &Rules, status: &StatusRow, orders: &BTreeMap<String, OrderRow>) -> Option<Check> {
+    let most = rules.loss_budget?;
+    let loss = |order: &OrderRow| {
+        let item = rules.items.get(&order.sku)?;
+        let last = item.tiers.last().map_or(order.unit, |tier| tier.price);
+        let price = if order.room.is_empty() { order.unit } else { order.unit.min(last) };
+        Some((item.list - price).max(0) * order.quantity)
+    };
+    let living = orders.values().filter(|order| holds(order.state) || bought(order.state));
+    let told: i64 = living.filter_map(loss).sum();
+    let mut wrong = Vec::new();
+    if told != status.loss {
+        wrong.push(format!("{} fen are counted, orders say {told}", status.loss));
+    }
+    if told > most {
+        wrong.push(format!("{told} fen are given away, {most} may be"));
+    }
+    Some(Check::new("loss_budget_is_kept", format!("{told} of {most} fen"), &wrong))
 }
 
 /// Whether an order holds units unpaid.
@@ -26,8 +53,9 @@ const fn bought(state: OrderState) -> bool {
     matches!(state, OrderState::Paid | OrderState::Confirmed | OrderState::Fulfilled)
 }
 
-/// 1: left + held + sold + returned = put in; held and sold are what the orders say; left is never below zero.
-fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
+/// 1: left + held + sold + returned = put in; held and sold are what the orders say, and what rooms keep for free seats is held too; left
+/// is never below zero.
+fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>, rooms: &BTreeMap<String, RoomRow>) -> Check {
     let mut wrong = Vec::new();
     for (sku, row) in stock {
         let units = |counts: fn(OrderState) -> bool| -> i64 {
@@ -36,14 +64,17 @@ fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, O
         if row.left < 0 || row.left + row.held + row.sold + row.returned != row.put_in {
             wrong.push(format!("{sku}: {row:?} does not add up"));
         }
-        if (row.held, row.sold) != (units(holds), units(bought)) {
-            wrong.push(format!("{sku}: held {} and sold {}, orders say {} and {}", row.held, row.sold, units(holds), units(bought)));
+        let kept: i64 = rooms.values().filter(|room| room.sku == *sku).map(RoomRow::kept).sum();
+        let (held, sold) = (units(holds) + kept, units(bought));
+        if (row.held, row.sold) != (held, sold) {
+            wrong.push(format!("{sku}: held {} and sold {}, orders and rooms say {held} and {sold}", row.held, row.sold));
         }
     }
     Check::new("stock_adds_up", format!("{} items", stock.len()), &wrong)
 }
 
-/// 2: held + paid ≤ size; one seat per user; formed exactly when all seats are paid; each seat has its order and each order its seat.
+/// 2: held + paid ≤ size; one seat per user; formed when all seats are paid, and with no fewer paid than its terms ask for at the deadline;
+/// each seat has its order and each order its seat.
 fn rooms_keep_their_size(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
     let mut wrong = Vec::new();
     let mut seats = BTreeSet::new();
@@ -52,7 +83,8 @@ fn rooms_keep_their_size(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<St
         if room.taken() > room.size || users.len() != room.members.len() {
             wrong.push(format!("room {id} has {} seats for {} users, size {}", room.taken(), users.len(), room.size));
         }
-        if (room.paid() == room.size) != (room.state == RoomState::Formed) {
+        let formed = room.state == RoomState::Formed;
+        if (room.paid() == room.size && !formed) || (formed && (room.paid() < room.enough() || room.paid() < room.taken())) {
             wrong.push(format!("room {id} is {:?} with {} of {} paid", room.state, room.paid(), room.size));
         }
         for member in &room.members {
@@ -102,8 +134,9 @@ fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{money_is_kept_or_returned, rooms_keep_their_size, stock_adds_up};
-    use crate::campaign::ops::StockRow;
+    use super::{budget_is_kept, money_is_kept_or_returned, rooms_keep_their_size, stock_adds_up};
+    use crate::campaign::ops::{PausedBy, Status, StatusRow, StockRow};
+    use crate::campaign::rules::{Item, Limits, Rules, Tier};
     use crate::group_buy::row::{MemberRow, RoomRow, State as RoomState};
     use crate::order::row::{OrderRow, RefundRow, State};
     use std::collections::BTreeMap;
@@ -116,6 +149,7 @@ mod tests {
             user: "u".into(),
             room: "r".into(),
             opener: 1,
+            newcomer: 0,
             unit: 100,
             amount: 100,
             paid,
@@ -138,6 +172,9 @@ mod tests {
             sku: "a".into(),
             size: 2,
             price: 100,
+            tiers: Vec::new(),
+            accept_from: 0,
+            reserve: 0,
             leader: "o".into(),
             expires_at: 9,
             opened_at: 1,
@@ -155,9 +192,61 @@ mod tests {
     fn stock_must_add_up_and_say_what_orders_say() {
         let orders = one("o", order(State::Held, 0));
         let row = |left, held| StockRow { put_in: 10, left, held, sold: 0, returned: 0 };
-        assert!(stock_adds_up(&one("a", row(9, 1)), &orders).ok);
-        assert!(!stock_adds_up(&one("a", row(8, 1)), &orders).ok);
-        assert!(!stock_adds_up(&one("a", row(10, 0)), &orders).ok);
+        let sound = |row, rooms: &BTreeMap<String, RoomRow>| stock_adds_up(&one("a", row), &orders, rooms).ok;
+        let none = BTreeMap::new();
+        assert!(sound(row(9, 1), &none));
+        assert!(!sound(row(8, 1), &none));
+        assert!(!sound(row(10, 0), &none));
+        let keeps = one("r", RoomRow { reserve: 1, ..room(RoomState::Open, &[("u", "o", 0)]) });
+        assert!(sound(row(8, 2), &keeps), "a unit for the free seat");
+        assert!(!sound(row(9, 1), &keeps));
+    }
+
+    #[test]
+    fn a_loss_budget_must_be_counted_right_and_kept() {
+        let items = one(
+            "a",
+            Item { list: 150, tiers: vec![Tier { size: 2, price: 100 }], leader_price: None, solo_price: None, reserve_room: false },
+        );
+        let limits = Limits {
+            quantity_per_order: 1,
+            orders_per_user: 1,
+            rooms_opened_per_user: 1,
+            rooms_joined_per_user: 1,
+            unpaid_per_user: 1,
+            users_per_device: 1,
+        };
+        let rules = |loss_budget| Rules {
+            version: 1,
+            starts_at: 0,
+            ends_at: 1,
+            room_ttl: 1,
+            payment_ttl: 1,
+            list_rooms: true,
+            accept_from: None,
+            newcomers_only: false,
+            limits: limits.clone(),
+            loss_budget,
+            least_loss: 50,
+            items: items.clone(),
+        };
+        let status = |loss| StatusRow {
+            status: Status::Live,
+            version: 1,
+            rooms_open: 1,
+            rooms_formed: 0,
+            rooms_failed: 0,
+            paused_by: PausedBy::Nobody,
+            open: 1,
+            join: 1,
+            loss,
+        };
+        let kept = |budget, loss, state| budget_is_kept(&rules(budget), &status(loss), &one("o", order(state, 0))).map(|check| check.ok);
+        assert_eq!(kept(None, 0, State::Held), None);
+        assert_eq!(kept(Some(50), 50, State::Held), Some(true));
+        assert_eq!(kept(Some(50), 0, State::Released), Some(true));
+        assert_eq!(kept(Some(50), 0, State::Held), Some(false), "not counted");
+        assert_eq!(kept(Some(49), 50, State::Paid), Some(false), "overspent");
     }
 
     #[test]
@@ -170,6 +259,10 @@ mod tests {
             !rooms_keep_their_size(&one("r", room(RoomState::Open, &[("u", "o", 0), ("u", "p", 0)])), &orders).ok,
             "two seats of one user"
         );
+        let accepts = |members: &[(&str, &str, i64)]| one("r", RoomRow { accept_from: 1, ..room(RoomState::Formed, members) });
+        let confirmed = one("o", order(State::Confirmed, 100));
+        assert!(rooms_keep_their_size(&accepts(&[("u", "o", 1)]), &confirmed).ok, "one is accepted");
+        assert!(!rooms_keep_their_size(&accepts(&[]), &BTreeMap::new()).ok, "nobody is not");
         let crowd = [("u", "o", 0), ("v", "p", 0), ("w", "q", 0)];
         assert!(!rooms_keep_their_size(&one("r", room(RoomState::Open, &crowd)), &orders).ok, "three seats of two");
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use super::model::{Definition, GroupBuy};
-use super::ops::{Status, StatusRow, StockRow};
+use super::model::{Definition, GroupBuy, Reserve};
+use super::ops::{PausedBy, Status, StatusRow, StockRow};
 use super::records::{self, Record, RecordState};
 use super::rules::{Item, Limits, Rules, Tier};
 use super::view::{CampaignNumbers, CampaignState, CampaignView, CampaignYou};
@@ -16,6 +16,7 @@ use crate::hot::row::{Layout, NotARow, Row};
 use crate::hot::{Place, Read, Trouble};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
+use crate::money::Fen;
 use crate::projector::cursor::Cursor;
 use crate::store::{fetch_all, fetch_one};
 
@@ -104,6 +105,7 @@ impl Live {
             stock,
             rooms_open: self.status.rooms_open,
             rooms_formed: self.status.rooms_formed,
+            switches: self.status.switches(),
         };
         let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers)?;
         view.you = newcomer.map(|newcomer| self.you(&view, newcomer));
@@ -192,7 +194,17 @@ pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
     };
     let row = |(sku, put_in, left, held, sold, returned)| (sku, StockRow { put_in, left, held, sold, returned });
     Ok(Live {
-        status: StatusRow { status, version: record.version, rooms_open, rooms_formed, rooms_failed: 0 },
+        status: StatusRow {
+            status,
+            version: record.version,
+            rooms_open,
+            rooms_formed,
+            rooms_failed: 0,
+            paused_by: record.paused_by.unwrap_or(PausedBy::Nobody),
+            open: i64::from(record.switches.open),
+            join: i64::from(record.switches.join),
+            loss: 0,
+        },
         stock: stock.into_iter().map(row).collect(),
         place: Place { epoch: 0, seq: 0 },
         now: app.clock.now(),
@@ -218,7 +230,14 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
     let own: &GroupBuy = definition.group_buy()?;
     let item = |item: &super::model::GroupBuyItem| {
         let tiers = item.tiers.iter().map(|tier| Tier { size: tier.size, price: tier.price_fen.get() }).collect();
-        (item.sku.clone(), Item { tiers })
+        let rules = Item {
+            list: item.list_price_fen.get(),
+            tiers,
+            leader_price: item.leader_price_fen.map(Fen::get),
+            solo_price: item.solo_price_fen.map(Fen::get),
+            reserve_room: item.reserve == Reserve::Room,
+        };
+        (item.sku.clone(), rules)
     };
     Some(Rules {
         version,
@@ -227,6 +246,8 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
         room_ttl: own.room_ttl_seconds.saturating_mul(1000),
         payment_ttl: own.payment_ttl_seconds.saturating_mul(1000),
         list_rooms: own.list_rooms,
+        accept_from: own.accept_from,
+        newcomers_only: own.newcomers_only,
         limits: Limits {
             quantity_per_order: own.limits.quantity_per_order,
             orders_per_user: own.limits.orders_per_user,
@@ -235,6 +256,8 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
             unpaid_per_user: own.limits.unpaid_per_user,
             users_per_device: own.limits.users_per_device,
         },
+        loss_budget: own.loss_budget_fen.map(Fen::get),
+        least_loss: own.least_loss().get(),
         items: own.items.iter().map(item).collect(),
     })
 }

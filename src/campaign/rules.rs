@@ -19,8 +19,19 @@ pub struct Rules {
     pub payment_ttl: i64,
     /// Whether rooms are listed for strangers.
     pub list_rooms: bool,
+    /// Paid members with whom a room forms at its deadline whatever its tiers ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_from: Option<i64>,
+    /// Whether only newcomers join rooms.
+    #[serde(default)]
+    pub newcomers_only: bool,
     /// Limits per shopper and device.
     pub limits: Limits,
+    /// The most that may be given away, in fen; absent: no bound.
+    #[serde(default)]
+    pub loss_budget: Option<i64>,
+    /// The least that an order gives away, in fen: when not even that is left of the budget, the campaign pauses.
+    pub least_loss: i64,
     /// What is sold, by SKU.
     pub items: BTreeMap<String, Item>,
 }
@@ -45,8 +56,19 @@ pub struct Limits {
 /// One SKU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
+    /// The price without the campaign, in fen.
+    pub list: i64,
     /// Sizes rising, prices falling.
     pub tiers: Vec<Tier>,
+    /// Price of one unit for whoever opens a room, in fen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_price: Option<i64>,
+    /// Price of one unit bought alone, in fen; nobody buys alone without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solo_price: Option<i64>,
+    /// Whether opening a room keeps a unit for each seat of the smallest tier.
+    #[serde(default)]
+    pub reserve_room: bool,
 }
 
 /// A room size and its price.

@@ -70,6 +70,23 @@ impl ItemView {
     }
 }
 
+/// What may be switched off while a campaign runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Switches {
+    /// Whether rooms may be opened.
+    #[schema(example = true)]
+    pub open: bool,
+    /// Whether rooms may be joined.
+    #[schema(example = true)]
+    pub join: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self { open: true, join: true }
+    }
+}
+
 /// What the campaign still allows the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CampaignYou {
@@ -134,6 +151,8 @@ pub struct CampaignView {
     /// Rooms that have formed.
     #[schema(example = 115)]
     pub rooms_formed: i64,
+    /// What operators have switched off.
+    pub switches: Switches,
     /// About the caller, with a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -153,6 +172,8 @@ pub struct CampaignNumbers {
     pub rooms_open: i64,
     /// Rooms that have formed.
     pub rooms_formed: i64,
+    /// What may be done at all.
+    pub switches: Switches,
 }
 
 impl CampaignView {
@@ -184,6 +205,7 @@ impl CampaignView {
             newcomers_only: own.newcomers_only,
             rooms_open: numbers.rooms_open,
             rooms_formed: numbers.rooms_formed,
+            switches: numbers.switches,
             you: None,
         })
     }

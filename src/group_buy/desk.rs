@@ -4,12 +4,13 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde::Serialize;
 
-use super::row::State;
-use super::view::{MemberView, RoomState, RoomView};
+use super::row::{State, TierRow};
+use super::view::{MemberView, RoomState, RoomView, tiers};
 use crate::app::App;
 use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
+use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
@@ -26,6 +27,9 @@ pub struct RoomRecord {
     /// Who leads; null when nobody is left.
     #[schema(required = true)]
     user_id: Option<UserId>,
+    /// The version of the definition it was opened under.
+    #[schema(example = 1)]
+    definition_version: i64,
     /// When it was opened.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -47,9 +51,12 @@ struct Row {
     leader_order_id: Option<OrderId>,
     leader_user_id: Option<UserId>,
     price_fen: Fen,
+    tiers: Option<String>,
+    accept_from: Option<i64>,
     expires_at: UnixMs,
     created_at: UnixMs,
     updated_at: UnixMs,
+    version: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -60,9 +67,33 @@ struct Seat {
     state: String,
 }
 
-/// A campaign's rooms, newest first. `user_id`: rooms in which that shopper has or had a seat.
+/// What an operator's list of rooms shows as CSV.
+const COLUMNS: &[&str] = &[
+    "id",
+    "campaign_id",
+    "sku",
+    "state",
+    "size",
+    "seats_taken",
+    "seats_paid",
+    "seats_left",
+    "leader",
+    "members",
+    "price_fen",
+    "tiers",
+    "accept_from",
+    "final_price_fen",
+    "expires_at",
+    "user_id",
+    "definition_version",
+    "created_at",
+    "updated_at",
+];
+
+/// A campaign's rooms, newest first; with `Accept: text/csv` all of them. `user_id`: rooms in which that shopper has or had a seat.
 #[utoipa::path(tag = "operator: running", operation_id = "list_rooms", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), Filters::<RoomState>, Page), responses((status = 200, description = "A page", body = List<RoomRecord>)))]
+    params(("id" = CampaignId, Path), Filters::<RoomState>, Page),
+    responses((status = 200, description = "A page, or all as CSV", content((List<RoomRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/rooms")]
 pub async fn list(
     app: Data<App>,
@@ -70,9 +101,10 @@ pub async fn list(
     id: Id<CampaignId>,
     query: Query<Filters<RoomState>>,
     page: Page,
+    csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
-    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, expires_at, created_at, \
-                        updated_at FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
+    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
+                        expires_at, created_at, updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
@@ -81,10 +113,15 @@ pub async fn list(
     let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
-    let (before, before_id) = page.before();
-    let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, page.fetch())?;
-    let list = page.list(rows, |row: &Row| (row.created_at.get(), row.id.to_string()));
-    Ok(HttpResponse::Ok().json(List { items: records(&app, list.items).await?, next_cursor: list.next_cursor }))
+    let place = |record: &RoomRecord| (record.created_at.get(), record.room.id.to_string());
+    let rows = move |(before, before_id): (i64, String), fetch| {
+        let (app, sku, user, room) = (app.clone(), sku.clone(), user.clone(), room.clone());
+        async move {
+            let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, fetch)?;
+            records(&app, rows).await
+        }
+    };
+    csv::answer(csv, &page, Table { name: "rooms", columns: COLUMNS, place }, rows).await
 }
 
 /// The rooms with their seats, names masked.
@@ -95,6 +132,9 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
     let name = |user: UserId| names.get(&user).cloned().unwrap_or_default();
     let record = |row: Row| {
         let state: State = serde_json::from_value(row.state.into()).map_err(|error| Problem::defect(&error))?;
+        let ladder: Vec<TierRow> = serde_json::from_str(row.tiers.as_deref().unwrap_or("[]")).map_err(|error| Problem::defect(&error))?;
+        let tiers = tiers(row.size, row.price_fen.get(), &ladder);
+        let reached = tiers.iter().rev().find(|tier| tier.size <= row.seats_paid).map_or(row.price_fen, |tier| tier.price_fen);
         let mut members: Vec<MemberView> = seats
             .iter()
             .filter(|seat| seat.room_id == row.id)
@@ -119,10 +159,14 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 leader: row.leader_user_id.map(name).unwrap_or_default(),
                 members,
                 price_fen: row.price_fen,
+                tiers,
+                accept_from: row.accept_from,
+                final_price_fen: (state == State::Formed).then_some(reached),
                 expires_at: row.expires_at,
                 you: None,
             },
             user_id: row.leader_user_id,
+            definition_version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -133,7 +177,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
 /// The orders that hold or held a seat to the end in these rooms, in the order of joining.
 async fn seats(app: &App, rows: &[Row]) -> Result<Vec<Seat>, StoreError> {
     const SEATS: &str = "SELECT id, room_id, user_id, state FROM orders WHERE room_id = $1 AND state <> 'released' \
-                         AND NOT (state IN ('refund_due', 'refunded') AND reason = 'late_payment') ORDER BY created_at, id";
+                         AND NOT (state IN ('refund_due', 'refunded') AND reason IN ('late_payment', 'newcomers_only')) ORDER BY created_at, id";
     let mut seats = Vec::new();
     for row in rows {
         seats.extend(fetch_all!(&app.store, Seat, SEATS, row.id)?);

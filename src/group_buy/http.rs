@@ -8,15 +8,15 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
-use super::ops::{self, Decided, Shopper};
-use super::row::{MemberRow, RoomRow};
-use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou};
+use super::ops::{self, Decided, Join, Shopper};
+use super::row::{MemberRow, RoomRow, State};
+use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou, tiers};
 use crate::app::App;
 use crate::campaign::live;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::hot::engine::Found;
-use crate::hot::{Read, Row};
+use crate::hot::{Read, Row, Trouble};
 use crate::http::answer;
 use crate::http::body::KeyedJson;
 use crate::http::caller::{self, MaybeSession};
@@ -25,6 +25,7 @@ use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::identity::names::masked;
+use crate::identity::newcomers::{self, Claimed};
 use crate::identity::{Device, Session};
 use crate::money::Fen;
 use crate::order::view::OrderView;
@@ -67,7 +68,7 @@ pub struct SeatView {
     order: OrderView,
 }
 
-fn units(quantity: i64) -> Result<i64, Problem> {
+pub(super) fn units(quantity: i64) -> Result<i64, Problem> {
     if (1..=MOST_UNITS).contains(&quantity) {
         Ok(quantity)
     } else {
@@ -79,7 +80,7 @@ fn units(quantity: i64) -> Result<i64, Problem> {
 #[utoipa::path(tag = "rooms", operation_id = "open_room", params(("id" = CampaignId, Path)), request_body = OpenRoom,
     responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
-        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
+        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/rooms")]
 pub async fn open(
     app: Data<App>,
@@ -110,7 +111,7 @@ pub async fn open(
         (status = 200, description = "You were in already", body = SeatView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
         Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
-        Code::RoomExpired]))))]
+        Code::BudgetExhausted, Code::RoomExpired, Code::NewcomersOnly]))))]
 #[post("/v1/rooms/{id}/members")]
 pub async fn join(
     app: Data<App>,
@@ -125,8 +126,35 @@ pub async fn join(
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
-    let decided = ops::join_room(&app.engine, id.0, shopper, quantity, body.key.as_ref()).await?;
+    let wish = Join::new(&app.engine, id.0, shopper, quantity, body.key.as_ref());
+    let definition = app.definitions.get(&app, id.0.campaign(), 0).await?;
+    let newcomers_only = definition.is_some_and(|record| record.definition.group_buy().is_some_and(|own| own.newcomers_only));
+    let decided = if newcomers_only { as_newcomer(&app, &wish).await? } else { wish.ask(&app.engine, false).await? };
     seated(&app, id.0.campaign(), &session, decided).await
+}
+
+/// Takes a seat that is for newcomers only, after it was claimed over all campaigns.
+async fn as_newcomer(app: &App, wish: &Join<'_>) -> Result<Decided, Problem> {
+    if let Some(decided) = wish.remembered(&app.engine) {
+        return Ok(decided);
+    }
+    let seat = newcomers::Seat { user: wish.shopper.user, order: wish.order, room: wish.room };
+    let claimed = newcomers::claim(&app.store, seat, app.clock.now()).await?;
+    let asked = wish.ask(&app.engine, claimed != Claimed::No).await;
+    let settled = match (claimed, &asked) {
+        (Claimed::Before, Ok(Decided { decision: Ok(taken), replayed: false, .. })) if taken.fresh => {
+            newcomers::keep(&app.store, newcomers::Seat { order: taken.order_id, ..seat }, app.clock.now()).await
+        }
+        (Claimed::Fresh, Ok(Decided { decision: Ok(taken), replayed: false, .. })) if taken.fresh => Ok(()),
+        // Nothing was taken, or the very seat that was had before.
+        (Claimed::Fresh, Ok(_) | Err(Trouble::Recovering | Trouble::Overloaded)) => newcomers::give_back(&app.store, seat).await,
+        // What is not known now heals later.
+        (Claimed::Fresh | Claimed::Before | Claimed::No, _) => Ok(()),
+    };
+    if let Err(error) = settled {
+        tracing::warn!(%error, "a claim of a newcomers' seat stays as it is until it heals");
+    }
+    Ok(asked?)
 }
 
 /// Answers a decided open or join.
@@ -281,6 +309,9 @@ pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: 
         leader: room.leader_user().map(name).unwrap_or_default(),
         members,
         price_fen: Fen::new(room.price),
+        tiers: tiers(room.size, room.price, &room.tiers),
+        accept_from: (room.accept_from > 0).then_some(room.accept_from),
+        final_price_fen: (room.state == State::Formed).then(|| Fen::new(room.price_at(room.paid()))),
         expires_at: UnixMs::new(room.expires_at),
         you: you.and_then(|user| seat_of(id, room, user)),
     }

@@ -29,6 +29,16 @@ enum Op<'a> {
         user: &'a str,
         device: &'a str,
         quantity: i64,
+        newcomer: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
+    OrderSolo {
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        sku: &'a str,
+        quantity: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
         share: Option<&'a str>,
     },
@@ -73,11 +83,11 @@ pub struct Refusal {
     pub alternative: Option<Alternative>,
 }
 
-/// A decided op on a room.
+/// A decided op on a room, or a purchase without one.
 #[derive(Clone, Debug)]
-pub struct Decided {
+pub struct Decided<T = Box<Seat>> {
     /// The seat, or why not.
-    pub decision: Result<Box<Seat>, Refusal>,
+    pub decision: Result<T, Refusal>,
     /// Where it was decided; `None`: a refusal from memory.
     pub place: Option<Place>,
     /// Whether an `Idempotency-Key` gave the first answer again.
@@ -91,7 +101,7 @@ const NO_SEAT_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::RoomFull, Code::Room
 
 /// Opens a room with its first seat.
 /// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
-/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -112,46 +122,111 @@ pub async fn open_room(
     seat(engine, campaign, &op, key, asks).await
 }
 
-/// Takes a seat in a room.
-/// Refusals: `not_found`, `campaign_not_live`, `room_closed`, `room_expired`, `room_full`, `device_limit_reached`,
-/// `order_limit_reached`, `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+/// A seat that somebody asks for in a room.
+#[derive(Clone, Copy, Debug)]
+pub struct Join<'a> {
+    /// The room.
+    pub room: RoomId,
+    /// The order that is to hold the seat.
+    pub order: OrderId,
+    /// Who asks.
+    pub shopper: Shopper,
+    quantity: i64,
+    key: Option<&'a IdempotencyKey>,
+}
+
+impl<'a> Join<'a> {
+    /// So many units for a seat in a room.
+    #[must_use]
+    pub fn new(engine: &Engine, room: RoomId, shopper: Shopper, quantity: i64, key: Option<&'a IdempotencyKey>) -> Self {
+        let order = OrderId::new(room.campaign(), engine.clock().now(), &mut rand::rng());
+        Self { room, order, shopper, quantity, key }
+    }
+
+    fn asks(&self) -> Asks {
+        let target = format!("{} x{}", self.room.hot(), self.quantity);
+        Asks { who: self.shopper.user.hot().to_owned(), target, to_anybody: NO_SEAT_FOR_ANYBODY }
+    }
+
+    /// The refusal that meets any stranger now, if one is known.
+    #[must_use]
+    pub fn remembered(&self, engine: &Engine) -> Option<Decided> {
+        remembered(engine, self.room.campaign(), self.key, &self.asks())
+    }
+
+    /// Takes the seat; `newcomer`: whether the shopper may have one that is for newcomers only.
+    /// Refusals: `not_found`, `campaign_not_live`, `newcomers_only`, `room_closed`, `room_expired`, `room_full`, `device_limit_reached`,
+    /// `order_limit_reached`, `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn ask(&self, engine: &Engine, newcomer: bool) -> Result<Decided, Trouble> {
+        let (user, device, share) = (self.shopper.user.hot(), self.shopper.device.hot(), self.shopper.share.map(|token| token.to_string()));
+        let (room, order, quantity) = (self.room.hot(), self.order.hot(), self.quantity);
+        let op = Op::JoinRoom { room, order, user, device, quantity, newcomer, share: share.as_deref() };
+        seat(engine, self.room.campaign(), &op, self.key, self.asks()).await
+    }
+}
+
+/// An order of units bought alone.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// Its id.
+    pub id: OrderId,
+    /// The order.
+    pub order: OrderRow,
+}
+
+/// Buys units alone. Refusals: `not_found` (the SKU, or it is not sold alone), `campaign_not_live`, `campaign_ended`,
+/// `device_limit_reached`, `order_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].
-pub async fn join_room(
+pub async fn order_solo(
     engine: &Engine,
-    room: RoomId,
+    campaign: CampaignId,
     shopper: Shopper,
-    quantity: i64,
+    (sku, quantity): (&str, i64),
     key: Option<&IdempotencyKey>,
-) -> Result<Decided, Trouble> {
-    let campaign = room.campaign();
+) -> Result<Decided<Ordered>, Trouble> {
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
-    let op = Op::JoinRoom { room: room.hot(), order: order.hot(), user, device, quantity, share: share.as_deref() };
-    let asks = Asks { who: user.to_owned(), target: format!("{} x{quantity}", room.hot()), to_anybody: NO_SEAT_FOR_ANYBODY };
-    seat(engine, campaign, &op, key, asks).await
+    let op = Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
+    let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity} alone"), to_anybody: NO_ROOM_FOR_ANYBODY };
+    if let Some(refused) = remembered(engine, campaign, key, &asks) {
+        return Ok(refused);
+    }
+    let answer = engine.ask(campaign, Class::Admit, &op, key, Some(asks)).await?;
+    decided(answer, |_word, payload| {
+        let id = str::from_utf8(payload.get(1)?).ok()?;
+        Some(Ordered { id: OrderId::from_hot(campaign, id).ok()?, order: OrderRow::read(payload.first()?).ok()? })
+    })
+}
+
+fn remembered<T>(engine: &Engine, campaign: CampaignId, key: Option<&IdempotencyKey>, asks: &Asks) -> Option<Decided<T>> {
+    if key.is_some() {
+        return None;
+    }
+    let Remembered { code, payload } = engine.refusal(campaign, asks)?;
+    Some(Decided { decision: Err(refusal(code, &payload)), place: None, replayed: false })
 }
 
 async fn seat(engine: &Engine, campaign: CampaignId, op: &Op<'_>, key: Option<&IdempotencyKey>, asks: Asks) -> Result<Decided, Trouble> {
-    if key.is_none()
-        && let Some(Remembered { code, payload }) = engine.refusal(campaign, &asks)
-    {
-        return Ok(Decided { decision: Err(refusal(code, &payload)), place: None, replayed: false });
+    if let Some(refused) = remembered(engine, campaign, key, &asks) {
+        return Ok(refused);
     }
     let user = asks.who.clone();
-    read(campaign, &user, engine.ask(campaign, Class::Admit, op, key, Some(asks)).await?)
+    let answer = engine.ask(campaign, Class::Admit, op, key, Some(asks)).await?;
+    decided(answer, |word, payload| seat_of(campaign, &user, word, payload).map(Box::new))
 }
 
 fn refusal(code: Code, payload: &[Vec<u8>]) -> Refusal {
     Refusal { code, alternative: payload.first().and_then(|packed| rmp_serde::from_slice(packed).ok()) }
 }
 
-fn read(campaign: CampaignId, user: &str, answer: Answer) -> Result<Decided, Trouble> {
+fn decided<T>(answer: Answer, read: impl Fn(&str, &[Vec<u8>]) -> Option<T>) -> Result<Decided<T>, Trouble> {
     let decision = match answer.decision {
-        Ok(word) => Ok(Box::new(
-            seat_of(campaign, user, &word, &answer.payload).ok_or_else(|| Trouble::Defect("a seat that does not read".into()))?,
-        )),
+        Ok(word) => Ok(read(&word, &answer.payload).ok_or_else(|| Trouble::Defect("an answer that does not read".into()))?),
         Err(code) => Err(refusal(code, &answer.payload)),
     };
     Ok(Decided { decision, place: Some(answer.place), replayed: answer.replayed })

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::json;
+
 use super::row::{RoomRow, State};
 use crate::id::{CampaignId, NotAnId, OrderId, RoomId, UserId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
@@ -23,10 +25,13 @@ bulk_row! {
         leader_order_id: Option<OrderId>,
         leader_user_id: Option<UserId>,
         price_fen: i64,
+        tiers: Option<String>,
+        accept_from: Option<i64>,
         expires_at: i64,
         created_at: i64,
         updated_at: i64,
         seq: i64,
+        version: i64,
     }
 }
 
@@ -68,10 +73,13 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         leader_order_id: OrderId::from_hot(campaign, &room.leader).ok(),
         leader_user_id: room.leader_user().map(UserId::from_hot).transpose()?,
         price_fen: room.price,
+        tiers: (!room.tiers.is_empty()).then(|| json!(room.tiers).to_string()),
+        accept_from: (room.accept_from > 0).then_some(room.accept_from),
         expires_at: room.expires_at,
         created_at: room.opened_at,
         updated_at: row.at,
         seq: row.seq,
+        version: room.version,
         sku: room.sku,
     })
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::State;
+use super::row::{State, TierRow};
+use crate::campaign::model::Tier;
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, OrderId, RoomId};
 use crate::money::Fen;
@@ -78,7 +79,7 @@ pub struct RoomView {
     pub sku: String,
     /// Where it is in its life.
     pub state: RoomState,
-    /// Members it needs.
+    /// Its seats, as many as the largest tier has; all paid, it forms at once.
     #[schema(minimum = 2, maximum = 200, example = 3)]
     pub size: i64,
     /// Seats held or paid.
@@ -95,8 +96,17 @@ pub struct RoomView {
     pub leader: String,
     /// Everyone in it, the leader first.
     pub members: Vec<MemberView>,
-    /// What each member pays for one unit.
+    /// What each member pays for one unit, the first tier's price; a leader may have a price of their own.
     pub price_fen: Fen,
+    /// Sizes rising, prices falling. At its deadline a room forms at the highest tier that so many have paid for, and what was paid above
+    /// that price goes back to each member.
+    pub tiers: Vec<Tier>,
+    /// At its deadline it forms with this many paid members too, at the first tier's price.
+    #[schema(required = true)]
+    pub accept_from: Option<i64>,
+    /// What one unit costs its members in the end; null until it has formed.
+    #[schema(required = true)]
+    pub final_price_fen: Option<Fen>,
     /// When it must be full.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime, example = "2026-11-23T08:00:00Z")]
@@ -105,6 +115,13 @@ pub struct RoomView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub you: Option<RoomYou>,
+}
+
+/// All tiers of a room, of one that has no ladder its only one.
+#[must_use]
+pub fn tiers(size: i64, price: i64, ladder: &[TierRow]) -> Vec<Tier> {
+    let tier = |TierRow(size, price): TierRow| Tier { size, price_fen: Fen::new(price) };
+    if ladder.is_empty() { vec![tier(TierRow(size, price))] } else { ladder.iter().copied().map(tier).collect() }
 }
 
 /// Another room to join, beside a refusal.

@@ -60,13 +60,21 @@ impl<'a> Layout<'a> {
         Ok(number)
     }
 
+    /// Up to 255 bytes after one byte with their number.
+    ///
+    /// # Errors
+    /// When the row ends before.
+    pub fn short(&mut self) -> Result<&'a [u8], NotARow> {
+        let length = usize::try_from(self.number(1)?).map_err(|_negative| NotARow)?;
+        self.bytes(length)
+    }
+
     /// A text.
     ///
     /// # Errors
     /// When the row ends before, or this is no text.
     pub fn text(&mut self) -> Result<String, NotARow> {
-        let length = usize::try_from(self.number(1)?).map_err(|_negative| NotARow)?;
-        Ok(str::from_utf8(self.bytes(length)?).map_err(|_no_text| NotARow)?.to_owned())
+        Ok(str::from_utf8(self.short()?).map_err(|_no_text| NotARow)?.to_owned())
     }
 
     /// What has not been read.

@@ -3,8 +3,8 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
-use crate::campaign::{desk, http as campaigns, storefront};
-use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms};
+use crate::campaign::{desk, http as campaigns, report, storefront, versions};
+use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, solo};
 use crate::order::{acts, desk as order_desk, faults, http as orders, work};
 use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
@@ -18,7 +18,7 @@ pub fn all(cfg: &mut ServiceConfig) {
 
 fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(storefront::list).service(storefront::read);
-    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join);
+    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join).service(solo::order);
     cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance).service(faults::spoil);
@@ -29,13 +29,14 @@ fn shopper(cfg: &mut ServiceConfig) {
 fn operators(cfg: &mut ServiceConfig) {
     cfg.configure(operator::http::routes);
     cfg.service(campaigns::create).service(campaigns::list).service(campaigns::read).service(campaigns::edit);
-    cfg.service(campaigns::clone).service(campaigns::check_campaign);
+    cfg.service(campaigns::clone).service(campaigns::check_campaign).service(versions::list).service(versions::read);
     cfg.service(desk::publish)
         .service(desk::pause)
         .service(desk::resume)
         .service(desk::end)
+        .service(desk::set_switches)
         .service(desk::add_stock)
-        .service(desk::show_report);
+        .service(report::show_report);
     cfg.service(desk::run_audit);
     cfg.service(room_desk::list).service(share_desk::list);
     cfg.service(order_desk::list).service(order_desk::report_paid);

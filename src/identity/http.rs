@@ -157,6 +157,8 @@ async fn make_session_for_shop(
     Json(new): Json<ShopSession>,
 ) -> Result<impl Responder, Problem> {
     let external_id = visible("external_user_id", &new.external_user_id)?;
+    // Refused before it is noted.
+    new.display_name.as_deref().map(shown).transpose()?;
     let mut tx = app.store.begin().await?;
     // The shopper's own id at the shop is personal: the log of changes names the action only.
     let change = Change { actor: &operator.key.id, action: "session.create", target: "shop", before: None, after: None };

@@ -6,11 +6,12 @@
 //!   themselves are not kept.
 //! * A shopper is `(provider, external id)`. To others a shopper is a **masked name**: the first character and two stars.
 //! * A person can be **erased** ([`erase`]): the shopper's id stays in the books and leads to nobody.
-//! * A **newcomer** has never had an order that was paid (`users.first_paid_at` is null).
+//! * A **newcomer** has never had an order that was paid (`users.first_paid_at` is null); what is for newcomers alone is claimed first ([`newcomers`]).
 
 pub mod erase;
 pub mod http;
 pub mod names;
+pub mod newcomers;
 pub mod revocation;
 pub mod token;
 pub mod users;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Call};
-use super::ops::{self, Decided};
+use super::ops::{self, Decided, Money};
 use super::provider::{Closing, Payment, Provider};
 use super::refunds::answered;
 use crate::clock::Clock;
+use crate::code::Code;
 use crate::config::Effort;
 use crate::hot::lane::Gate;
 use crate::hot::{Engine, Place, Trouble};
 use crate::id::{CampaignId, OrderId};
+use crate::identity::newcomers;
 use crate::money::Fen;
 use crate::projector::Projector;
 use crate::projector::cursor::Cursor;
@@ -156,8 +158,10 @@ impl Cashier {
         if let Ok(order) = payment.order_id.parse::<OrderId>()
             && self.has_lane(order.campaign()).await?
         {
-            let Decided { decision, place, .. } =
-                ops::pay(&self.engine, order, &payment.transaction_id, payment.amount_fen.get(), payment.paid_at).await?;
+            let may_pay = newcomers::may_pay(&self.store, order, self.clock.now()).await;
+            let barred = (!may_pay.map_err(|error| Trouble::Defect(error.to_string()))?).then_some(Code::NewcomersOnly);
+            let money = Money { transaction: &payment.transaction_id, amount: payment.amount_fen.get(), paid_at: payment.paid_at };
+            let Decided { decision, place, .. } = ops::pay(&self.engine, order, money, barred).await?;
             if decision.is_ok() {
                 self.projector.settled(order.campaign(), place).await?;
                 return Ok(Some(place));

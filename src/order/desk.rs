@@ -17,6 +17,7 @@ use crate::code::Code;
 use crate::http::answer::Decided;
 use crate::http::body::Json;
 use crate::http::caller::{Finance, Operator, Viewer};
+use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::idempotency;
 use crate::http::page::{Filters, List, Page, id_or_any};
@@ -44,9 +45,10 @@ pub struct ShopPayment {
     paid_at: UnixMs,
 }
 
-/// A campaign's orders, newest first.
+/// A campaign's orders, newest first; with `Accept: text/csv` all of them.
 #[utoipa::path(tag = "operator: running", operation_id = "list_orders", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), Filters::<OrderState>, Page), responses((status = 200, description = "A page", body = List<OrderRecord>)))]
+    params(("id" = CampaignId, Path), Filters::<OrderState>, Page),
+    responses((status = 200, description = "A page, or all as CSV", content((List<OrderRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/orders")]
 pub async fn list(
     app: Data<App>,
@@ -54,6 +56,7 @@ pub async fn list(
     id: Id<CampaignId>,
     query: Query<Filters<OrderState>>,
     page: Page,
+    csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
     let (from, to) = query.span()?;
@@ -67,8 +70,12 @@ pub async fn list(
     };
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
-    let rows = records::of_campaign(&app.store, id.0, &filter, page.before(), page.fetch()).await?;
-    Ok(HttpResponse::Ok().json(page.list(rows, |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string()))))
+    let place = |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string());
+    let rows = move |(before, order): (i64, String), fetch| {
+        let (app, filter) = (app.clone(), filter.clone());
+        async move { Ok(records::of_campaign(&app.store, id.0, &filter, (before, &order), fetch).await?) }
+    };
+    csv::answer(csv, &page, Table { name: "orders", columns: records::COLUMNS, place }, rows).await
 }
 
 /// Report a payment that the shop took itself. The same reference again changes nothing.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::row::OrderRow;
+use crate::code::Code;
 use crate::hot::engine::Found;
 use crate::hot::lane::IdempotencyKey;
 use crate::hot::{Answer, Class, Engine, Place, Read, Row, Trouble};
@@ -14,7 +15,7 @@ enum Op<'a> {
     PaymentAsked { order: &'a str, user: &'a str },
     Cancel { order: &'a str, user: &'a str },
     Closed { order: &'a str },
-    Pay { order: &'a str, transaction: &'a str, amount: i64, paid_at: i64 },
+    Pay { order: &'a str, transaction: &'a str, amount: i64, paid_at: i64, barred: Option<&'static str> },
     Refunded { order: &'a str, number: i64 },
     Fulfil { order: &'a str },
     Refund { order: &'a str, amount: i64, reason: &'a str },
@@ -25,7 +26,7 @@ enum Op<'a> {
 #[derive(Clone, Debug)]
 pub struct Decided {
     /// The order as it is now, or why not.
-    pub decision: Result<OrderRow, crate::code::Code>,
+    pub decision: Result<OrderRow, Code>,
     /// Where it was decided.
     pub place: Place,
     /// Whether an `Idempotency-Key` gave the first answer again.
@@ -76,12 +77,24 @@ pub async fn closed(engine: &Engine, order: OrderId) -> Result<Decided, Trouble>
     send(engine, order, &Op::Closed { order: order.hot() }, None).await
 }
 
-/// Money came in: `amount` fen at `paid_at` (Unix ms), as the provider's `transaction`. Refusal: `not_found`.
+/// What a provider says of money that came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Money<'a> {
+    /// The provider's number of the payment.
+    pub transaction: &'a str,
+    /// Fen.
+    pub amount: i64,
+    /// Unix ms.
+    pub paid_at: i64,
+}
+
+/// Money came in. `barred`: why its buyer may not have the order any more; then it goes back. Refusal: `not_found`.
 ///
 /// # Errors
 /// See [`Trouble`].
-pub async fn pay(engine: &Engine, order: OrderId, transaction: &str, amount: i64, paid_at: i64) -> Result<Decided, Trouble> {
-    send(engine, order, &Op::Pay { order: order.hot(), transaction, amount, paid_at }, None).await
+pub async fn pay(engine: &Engine, order: OrderId, money: Money<'_>, barred: Option<Code>) -> Result<Decided, Trouble> {
+    let Money { transaction, amount, paid_at } = money;
+    send(engine, order, &Op::Pay { order: order.hot(), transaction, amount, paid_at, barred: barred.map(Code::word) }, None).await
 }
 
 /// The provider executed the order's refund `number`. Refusal: `not_found`.

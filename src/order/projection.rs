@@ -36,7 +36,12 @@ bulk_row! {
         updated_at: i64,
         seq: i64,
         version: i64,
+        newcomer: i64,
     }
+}
+
+bulk_row! {
+    struct Decided { order_id: OrderId }
 }
 
 static ORDERS: LazyLock<BulkRows<Order>> = LazyLock::new(|| {
@@ -49,6 +54,10 @@ static ORDERS: LazyLock<BulkRows<Order>> = LazyLock::new(|| {
     )
 });
 
+/// Newcomers' seats that are paid or given up are claimed no longer.
+static UNCLAIMED: LazyLock<BulkRows<Decided>> =
+    LazyLock::new(|| BulkRows::over("DELETE FROM newcomer_claims WHERE order_id IN (SELECT r.order_id FROM", ")"));
+
 impl Projection for OrderProjection {
     fn tables(&self) -> &'static [&'static str] {
         &["orders"]
@@ -59,7 +68,11 @@ impl Projection for OrderProjection {
             let (row, order) = read?;
             sql(batch.campaign, &row, order).map_err(|error| unreadable(&error))
         });
-        statements.add(&ORDERS, &orders.collect::<Result<Vec<_>, StoreError>>()?)?;
+        let orders = orders.collect::<Result<Vec<_>, StoreError>>()?;
+        let decided = orders.iter().filter(|order| order.newcomer == 1 && !["held", "closing"].contains(&order.state));
+        let decided: Vec<_> = decided.map(|order| Decided { order_id: order.id }).collect();
+        statements.add(&ORDERS, &orders)?;
+        statements.add(&UNCLAIMED, &decided)?;
         errands::of(batch, self.provider, statements)
     }
 }
@@ -84,6 +97,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, order: OrderRow) -> Result<Or
         updated_at: row.at,
         seq: row.seq,
         version: order.version,
+        newcomer: order.newcomer,
         sku: order.sku,
     })
 }

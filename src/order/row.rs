@@ -51,6 +51,8 @@ pub struct OrderRow {
     pub room: String,
     /// 1 if it opened its room.
     pub opener: i64,
+    /// 1 if its buyer must be a newcomer when it is paid.
+    pub newcomer: i64,
     /// Price of one unit in fen.
     pub unit: i64,
     /// What is to be paid, in fen.
@@ -99,6 +101,7 @@ impl Row for OrderRow {
             user,
             room,
             opener: marks & 1,
+            newcomer: (marks >> 2) & 1,
             unit,
             amount: unit.saturating_mul(quantity),
             paid,
@@ -106,7 +109,7 @@ impl Row for OrderRow {
             created_at,
             pay_by: created_at.saturating_add(hold),
             paid_at,
-            asked: marks >> 1,
+            asked: (marks >> 1) & 1,
             reason,
             version,
             settled,

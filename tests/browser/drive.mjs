@@ -118,6 +118,50 @@ async function openOnesOwnRoom() {
   await Promise.all([sees(host, { paid: 2 }, "formed"), sees(guest, { paid: 2, you: 1 }, "formed")]);
 }
 
+/** A visitor sees a ladder climb, buys alone, joins, and pays what the tier reached costs. */
+async function climbALadder() {
+  const tiers = [{ size: 2, price_fen: 4950 }, { size: 3, price_fen: 4480 }];
+  const campaign = await shop.publish({}, { tiers, leader_price_fen: 4200, solo_price_fen: 7900 });
+  const { room, people } = await shop.room(campaign, 1);
+  const page = await visitor(await shop.share(people[0].shopper, campaign, room), english);
+  await sees(page, { paid: 1, free: 2 });
+  const step = (text) => page.waitForFunction((wanted) => document.querySelector("#steps .now")?.textContent === wanted, text);
+  assert.equal(await page.locator("#steps .next").textContent(), "¥49.502 people");
+  const bob = await shop.shopper("Bob");
+  await shop.pay(bob, (await shop.join(bob, room)).order.id);
+  await step("¥49.502 people");
+  assert.equal(await page.locator("#head").textContent(), "1 more: ¥44.80 each");
+
+  await page.locator("#bar .quiet", { hasText: "Buy alone" }).click();
+  await enterAs(page, "Cleo");
+  await page.locator("dialog .sum").waitFor();
+  assert.equal(await page.locator(".sum").textContent(), "¥79.00");
+  await inspect(page, "the checkout of what is bought alone");
+  await page.locator("dialog .quiet").click();
+  await page.locator("#bar .quiet", { hasText: "Give up this order" }).waitFor();
+  await page.locator("#bar .go", { hasText: "Pay ¥79.00" }).click();
+  await pays(page);
+  await page.locator("#bar p", { hasText: "What you bought alone is confirmed." }).waitFor();
+
+  await page.locator("#bar .go", { hasText: "Join for ¥49.50" }).click();
+  await pays(page);
+  await sees(page, { paid: 3, you: 1 }, "formed");
+  await step("¥44.803 people");
+  assert.equal(await page.locator("#price").textContent(), "¥44.80");
+}
+
+/** Whoever has bought before is not asked to join where only newcomers may. */
+async function beNoNewcomer() {
+  const campaign = await shop.publish({ newcomers_only: true }, { solo_price_fen: 7900 });
+  const { room, people } = await shop.room(campaign, 1);
+  const page = await visitor(await shop.share(people[0].shopper, campaign, room), english);
+  await page.locator("#bar .go", { hasText: "Join for" }).waitFor();
+  await page.locator("#bar .quiet", { hasText: "Buy alone" }).click();
+  await enterAs(page, "Cleo");
+  await pays(page);
+  await page.locator("#bar .go", { hasText: "Start a group for ¥49.50" }).waitFor();
+}
+
 /** Where streams do not get through, a look every few seconds shows the same. */
 async function followWithoutAStream() {
   const campaign = await shop.publish();
@@ -150,6 +194,7 @@ async function beTooLate() {
 
 async function takingPart() {
   await Promise.all([fillARoomOfThree(), openOnesOwnRoom(), followWithoutAStream()]);
+  await Promise.all([climbALadder(), beNoNewcomer()]);
   await beTooLate();
 }
 
@@ -170,6 +215,11 @@ async function everyState() {
   all.open_crowd = await link(await shop.room(crowd, 1, 1), crowd);
   const twelve = await shop.publish({}, { tiers: [{ size: 12, price_fen: 4950 }] });
   all.open_twelve = await link(await shop.room(twelve, 1, 1), twelve);
+  const tiers = [[2, 4950], [3, 4480], [4, 4280], [5, 3980]].map(([size, price_fen]) => ({ size, price_fen }));
+  const ladder = await shop.publish({ newcomers_only: true, accept_from: 2 }, { tiers, leader_price_fen: 4200, solo_price_fen: 7900 });
+  all.open_ladder = await link(await shop.room(ladder, 2, 1), ladder);
+  all.live_ladder = await shop.share(anybody, ladder);
+  all.formed_ladder = await link(await shop.room(ladder, 5), ladder);
   const soldOut = await shop.publish({}, { stock: 1 });
   all.sold_out = await link(await shop.room(soldOut, 1), soldOut);
   const paused = await shop.publish();

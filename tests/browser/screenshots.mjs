@@ -66,6 +66,15 @@ async function states(shop, links) {
   all.twelve = await shared(twelve, await shop.room(twelve, 5, 1));
   const crowd = await shop.publish({ title: "Sixty for a lorry of pears" }, { tiers: [{ size: 60, price_fen: 4950 }] });
   all.crowd = await shared(crowd, await shop.room(crowd, 9, 2));
+  const steps = [[2, 4950], [3, 4480], [5, 3980]].map(([size, price_fen]) => ({ size, price_fen }));
+  const offers = { ...item, tiers: steps, leader_price_fen: 4200, solo_price_fen: 7900 };
+  const ladder = await shop.publish({ ...texts, title: "智利车厘子1公斤，人越多越便宜" }, offers);
+  all.ladder_live = await shop.share(open.people[0].shopper, ladder);
+  all.ladder_first = await shared(ladder, await shop.room(ladder, 1));
+  all.ladder_open = await shared(ladder, await shop.room(ladder, 3));
+  all.ladder_formed = await shared(ladder, await shop.room(ladder, 5));
+  const newcomers = await shop.publish({ ...texts, newcomers_only: true, accept_from: 2 }, { ...item, solo_price_fen: 7900 });
+  all.newcomers = await shared(newcomers, await shop.room(newcomers, 1));
   const soldOut = await shop.publish(texts, { ...item, stock: 1 });
   all.sold_out = await shared(soldOut, await shop.room(soldOut, 1));
   const paused = await shop.publish(texts, item);
@@ -77,7 +86,7 @@ async function states(shop, links) {
   const hour = new Date(Date.now() + 3_600_000).toISOString();
   const scheduled = await shop.publish({ ...texts, starts_at: hour }, item);
   all.scheduled = await shop.share(open.people[0].shopper, scheduled);
-  const goods = ["Pears 1 kg", "Plums 1 kg"].map((name) => ({ sku: name.slice(0, 4), title: name, list_price_fen: 3980, stock: 50, tiers: [{ size: 2, price_fen: 1990 }], solo_price_fen: null }));
+  const goods = ["Pears 1 kg", "Plums 1 kg"].map((name) => ({ sku: name.slice(0, 4), title: name, list_price_fen: 3980, stock: 50, tiers: [{ size: 2, price_fen: 1990 }, { size: 3, price_fen: 1690 }], solo_price_fen: name < "Pl" ? 2980 : null }));
   all.several = await shop.share(open.people[0].shopper, await shop.publish({ title: "Orchard week: two for the price of one", items: goods }));
   const hostile = await shop.publish({ title: HOSTILE, rules_text: `${HOSTILE}\n\n  ${HOSTILE}` }, { title: HOSTILE });
   all.hostile = await shared(hostile, await shop.room(hostile, 1, 1, ["<i>Eve", "مرحبا"]));

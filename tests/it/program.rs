@@ -25,11 +25,11 @@ fn open(room: &str, order: &str, user: &str) -> Op {
 
 fn join(room: &str, order: &str, user: &str) -> Op {
     let text = str::to_owned;
-    Op::JoinRoom { room: text(room), order: text(order), user: text(user), device: text(user), quantity: 1 }
+    Op::JoinRoom { room: text(room), order: text(order), user: text(user), device: text(user), quantity: 1, newcomer: false }
 }
 
 fn pay(order: &str) -> Op {
-    Op::Pay { order: order.to_owned(), transaction: format!("transaction of {order}"), amount: 4950, paid_at: START }
+    Op::Pay { order: order.to_owned(), transaction: format!("transaction of {order}"), amount: 4950, paid_at: START, barred: None }
 }
 
 fn answers(decided: Decided) -> Vec<RawAnswer> {
@@ -66,7 +66,7 @@ async fn an_op_that_raises_an_error_is_undone_and_its_neighbours_stand() {
         if with_error {
             // The units are moved before it is seen that there are none.
             let (room, order, user) = ("room".to_owned(), "bad".to_owned(), "carla".to_owned());
-            batch.insert(1, Op::JoinRoom { room, order, device: user.clone(), user, quantity: -1 }.into());
+            batch.insert(1, Op::JoinRoom { room, order, device: user.clone(), user, quantity: -1, newcomer: false }.into());
         }
         let answers = answers(campaign.send(Class::Admit, START, &batch).await);
         let yes: Vec<_> = answers.iter().map(|answer| answer.yes).collect();

@@ -12,7 +12,7 @@ use liebian::campaign::ops::publish;
 use liebian::campaign::projection::CampaignProjection;
 use liebian::campaign::rules::{Item, Limits, Rules, Tier};
 use liebian::clock::Clock;
-use liebian::group_buy::ops::{Shopper, join_room, open_room};
+use liebian::group_buy::ops::{Join, Shopper, open_room};
 use liebian::group_buy::projection::RoomProjection;
 use liebian::hot::Engine;
 use liebian::id::{CampaignId, DeviceId, UserId};
@@ -91,6 +91,8 @@ impl Rig {
             room_ttl: 3_600_000,
             payment_ttl: 3_600_000,
             list_rooms: true,
+            accept_from: None,
+            newcomers_only: false,
             limits: Limits {
                 quantity_per_order: 1,
                 orders_per_user: 1,
@@ -99,7 +101,7 @@ impl Rig {
                 unpaid_per_user: 1,
                 users_per_device: 1,
             },
-            items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }] })]),
+            items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }], leader_price: None, solo_price: None, reserve_room: false })]),
         };
         publish(&self.engine, campaign, &rules, &[(SKU.to_owned(), 1_000_000_000)], None)
             .await?
@@ -120,7 +122,8 @@ impl Rig {
         let opened = open_room(&self.engine, campaign, self.shopper(), (SKU, 1), None).await?;
         let room = opened.decision.map_err(|refusal| format!("{:?}", refusal.code))?.room_id;
         for _ in 1..size {
-            join_room(&self.engine, room, self.shopper(), 1, None).await?.decision.map_err(|refusal| format!("{:?}", refusal.code))?;
+            let seat = Join::new(&self.engine, room, self.shopper(), 1, None).ask(&self.engine, false).await?;
+            seat.decision.map_err(|refusal| format!("{:?}", refusal.code))?;
         }
         Ok(())
     }

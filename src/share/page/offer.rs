@@ -1,7 +1,9 @@
 //! What is offered, who sits where and where else one could sit, in words and figures as the page shows them.
 
 use super::PageData;
+use super::whole::still_open;
 use super::words::Texts;
+use crate::campaign::model::Tier;
 use crate::campaign::view::ItemView;
 use crate::group_buy::view::{MemberView, RoomState, RoomView};
 use crate::money::Fen;
@@ -15,33 +17,82 @@ const SOME: i64 = 15;
 pub struct Offer<'p> {
     /// The item.
     pub item: &'p ItemView,
-    /// People who must pay.
+    /// Seats that are drawn.
     pub size: i64,
-    /// What each pays for one unit.
+    /// What one unit costs; of a room that has formed, in the end.
     pub price: Fen,
+    /// For how many people that is.
+    pub label: String,
+    /// What a seat costs that one takes now.
+    pub joins: Fen,
+    /// What the seat costs that opens a room.
+    pub opens: Fen,
     /// How much less than the list price that is, if it is.
     pub less: Option<String>,
-    /// Other prices: larger rooms, the leader's, buying alone.
-    pub more: Vec<String>,
-    /// The button's words where there are several items.
+    /// Other prices: the leader's, buying alone; empty when there are none.
+    pub more: String,
+    /// The steps of a ladder.
+    pub steps: Vec<Step>,
+    /// The buttons' words where there are several items.
     pub buy: String,
+    /// The same for buying alone, if one can.
+    pub alone: Option<String>,
+}
+
+/// A step of a ladder.
+pub struct Step {
+    /// `reached`, `now` for the highest reached, `next` or nothing.
+    pub kind: &'static str,
+    /// How many people.
+    pub people: String,
+    /// What a unit costs then.
+    pub price: Fen,
 }
 
 impl<'p> Offer<'p> {
     /// The offer of an item: a room's own size and price, else those of the item's first tier.
     #[must_use]
     pub fn new(item: &'p ItemView, room: Option<&RoomView>, t: Texts) -> Option<Self> {
-        let first = item.tiers.first()?;
-        let (size, price) = room.map_or((first.size, first.price_fen), |room| (room.size, room.price_fen));
+        let tiers = room.map_or(&item.tiers, |room| &room.tiers);
+        let first = tiers.first()?;
+        let size = room.map_or(first.size, |room| room.size);
+        let price = room.and_then(|room| room.final_price_fen).unwrap_or(first.price_fen);
         let less = item.list_price_fen.checked_sub(price).filter(|less| *less > Fen::ZERO);
         let yuan = |fen: Fen| format!("¥{fen}");
-        let larger = item.tiers.iter().filter(|tier| tier.size != size);
-        let mut more: Vec<String> = larger.map(|tier| t.fill("tier", [tier.size.to_string(), yuan(tier.price_fen)])).collect();
-        more.extend(item.leader_price_fen.map(|fen| t.fill("leader_price", [yuan(fen)])));
-        more.extend(item.solo_price_fen.map(|fen| t.fill("solo", [yuan(fen)])));
-        let (less, buy) = (less.map(|less| t.fill("less", [yuan(less)])), t.fill("open_for", [yuan(price)]));
-        Some(Self { item, size, price, less, more, buy })
+        let leader = item.leader_price_fen.map(|fen| t.fill("leader_price", [yuan(fen)]));
+        let opens = item.leader_price_fen.unwrap_or(item.tiers.first()?.price_fen);
+        let ladder = tiers.len() > 1 && room.is_none_or(|room| room.state != RoomState::Failed);
+        Some(Self {
+            item,
+            size,
+            price,
+            label: match room.filter(|room| room.final_price_fen.is_some()) {
+                Some(room) => t.fill("each", [room.seats_paid]),
+                None if ladder => t.fill("each_from", [first.size]),
+                None => t.fill("each", [size]),
+            },
+            joins: first.price_fen,
+            opens,
+            less: less.map(|less| t.fill("less", [yuan(less)])),
+            more: leader.into_iter().chain(item.solo_price_fen.map(|fen| t.fill("solo", [yuan(fen)]))).collect::<Vec<_>>().join(" · "),
+            steps: if ladder { steps(tiers, room.map_or(0, |room| room.seats_paid), t) } else { Vec::new() },
+            buy: t.fill("open_for", [yuan(opens)]),
+            alone: item.solo_price_fen.map(|fen| t.fill("buy_alone", [yuan(fen)])),
+        })
     }
+}
+
+fn steps(tiers: &[Tier], paid: i64, t: Texts) -> Vec<Step> {
+    let next = tiers.iter().position(|tier| tier.size > paid);
+    let kind = |place: usize| match next {
+        Some(next) if place == next => "next",
+        Some(next) if place > next => "",
+        Some(next) if place + 1 == next => "now",
+        None if place + 1 == tiers.len() => "now",
+        Some(_) | None => "reached",
+    };
+    let step = |(place, tier): (usize, &Tier)| Step { kind: kind(place), people: t.fill("people", [tier.size]), price: tier.price_fen };
+    tiers.iter().enumerate().map(step).collect()
 }
 
 /// A seat, taken or free.
@@ -116,7 +167,7 @@ pub fn others(data: &PageData, t: Texts) -> Vec<Other> {
     let other = |room: &RoomView| Other {
         face: face(&room.leader),
         title: t.fill("others_of", [&room.leader]),
-        missing: t.fill("others_left", [t.fill("open_head", [room.seats_left]), t.left(data.now, room.expires_at)]),
+        missing: t.fill("others_left", [still_open(room, t).0, t.left(data.now, room.expires_at)]),
         address: format!("?room={}{}", room.id, data.chosen_language(t, "&")),
     };
     data.rooms.iter().filter(joinable).map(other).collect()

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::state::{State, state};
 use super::{Asked, CONTENT_SECURITY_POLICY, PageData, is_wechat_browser, render, render_jump, render_refusal};
-use crate::campaign::model::Definition;
-use crate::campaign::view::{CampaignNumbers, CampaignState, CampaignView};
+use crate::campaign::model::{Definition, Tier};
+use crate::campaign::view::{CampaignNumbers, CampaignState, CampaignView, Switches};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::group_buy::view::{MemberView, RoomState, RoomView};
@@ -33,6 +33,7 @@ fn data(title: &str) -> PageData {
         stock: HashMap::from([("a".to_owned(), (1000, 640, 345))]),
         rooms_open: 1,
         rooms_formed: 2,
+        switches: Switches::default(),
     };
     PageData {
         campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),
@@ -72,6 +73,9 @@ fn room(id: &str, state: RoomState, size: i64, members: &[(&str, bool)]) -> Room
         leader: members.first().map(|member| member.name.clone()).unwrap_or_default(),
         members,
         price_fen: Fen::new(4950),
+        tiers: crate::group_buy::view::tiers(size, 4950, &[]),
+        accept_from: None,
+        final_price_fen: (state == RoomState::Formed).then_some(Fen::new(4950)),
         expires_at: now().plus_seconds(3 * 3600 + 60 * 5),
         you: None,
     }
@@ -115,6 +119,61 @@ fn the_page_tells_the_whole_offer_in_both_languages() {
         assert!(en.contains(told), "{told}\n{en}");
     }
     assert!(!zh.contains("42.77") && !zh.contains("4277"), "what it costs is nobody's business");
+}
+
+/// A ladder of two to four people, whose leader pays less, sold alone too.
+fn ladder(paid: usize, state: RoomState) -> PageData {
+    let mut data = data("樱桃");
+    let tier = |(size, fen)| Tier { size, price_fen: Fen::new(fen) };
+    let tiers: Vec<Tier> = [(2, 4950), (3, 4000), (4, 3500)].map(tier).into();
+    let item = &mut campaign(&mut data).items[0];
+    (item.leader_price_fen, item.solo_price_fen) = (Some(Fen::new(3900)), Some(Fen::new(8000)));
+    item.tiers.clone_from(&tiers);
+    let members = [("A**", true), ("B**", true), ("C**", true), ("D**", true)];
+    if paid > 0 {
+        let final_price_fen = (state == RoomState::Formed).then(|| tiers[paid - 2].price_fen);
+        data.room = Some(Arc::new(RoomView { tiers, final_price_fen, ..room("1", state, 4, &members[..paid]) }));
+    }
+    data
+}
+
+#[test]
+fn a_ladder_shows_its_steps_and_the_one_that_is_reached() {
+    let page = render(&ladder(0, RoomState::Open), En).unwrap();
+    for told in [
+        "<small>¥</small>49.50</b> each, from 2 people",
+        "¥39.00 for the host · ¥80.00 bought alone",
+        "<li class=\"next\"><b>¥49.50</b>2 people</li><li class=\"\"><b>¥40.00</b>3 people</li><li class=\"\"><b>¥35.00</b>4 people</li>",
+        "data-price=\"4950\" data-own=\"3900\" data-solo=\"8000\"",
+        "You pay for a seat, 1 more do the same: complete.",
+        "sets the price, and the difference goes back",
+    ] {
+        assert!(page.contains(told), "{told}\n{page}");
+    }
+    let page = render(&ladder(1, RoomState::Open), En).unwrap();
+    assert!(page.contains("<h2 id=\"head\">1 more to go</h2>") && page.contains("Complete when 2 have paid. More people"), "{page}");
+    let page = render(&ladder(2, RoomState::Open), En).unwrap();
+    assert!(page.contains("<h2 id=\"head\">1 more: ¥40.00 each</h2>"), "{page}");
+    assert!(page.contains("<li class=\"now\" aria-current=\"step\"><b>¥49.50</b>2 people</li><li class=\"next\"><b>¥40.00</b>"), "{page}");
+    let page = render(&ladder(3, RoomState::Formed), En).unwrap();
+    assert!(
+        page.contains("3 paid: ¥40.00 each. What was paid above goes back.") && page.contains("<small>¥</small>40.00</b> each, group of 3"),
+        "{page}"
+    );
+    assert!(page.contains("<li class=\"reached\"><b>¥49.50</b>2 people</li><li class=\"now\""), "{page}");
+    assert!(!render(&ladder(2, RoomState::Failed), En).unwrap().contains("id=\"steps\""));
+    assert!(!render(&data("x"), En).unwrap().contains("id=\"steps\""), "one size is no ladder");
+}
+
+#[test]
+fn who_may_join_and_with_how_many_it_closes_is_said() {
+    let mut data = data("x");
+    let plain = render(&data, En).unwrap();
+    assert!(!plain.contains("data-only") && !plain.contains("never bought here") && !plain.contains("when it closes"), "{plain}");
+    (campaign(&mut data).newcomers_only, campaign(&mut data).accept_from) = (true, Some(2));
+    let page = render(&data, En).unwrap();
+    assert!(page.contains(" data-only ") && page.contains("<p id=\"only\">Only people who never bought here can join."), "{page}");
+    assert!(page.contains("With 2 paid when it closes, a group is complete too."), "{page}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Page<'p> {
     step_fill: String,
     rule_span: String,
     rule_limits: String,
+    rule_accept: Option<String>,
+    has_ladder: bool,
     url: String,
     sharer_face: String,
     label: &'static str,
@@ -65,7 +67,9 @@ impl<'p> Page<'p> {
             others: others(data, t),
             shop: shop(campaign.state),
             news: room.map(|room| t.fill("seats_now", [room.seats_taken, room.size, room.seats_paid])).unwrap_or_default(),
-            step_fill: offer.as_ref().map_or_else(|| t.say("step_enough").to_owned(), |offer| t.fill("step_fill", [offer.size])),
+            step_fill: step_fill(offer.as_ref(), t),
+            rule_accept: campaign.accept_from.map(|from| t.fill("rule_accept", [from])),
+            has_ladder: campaign.items.iter().any(|item| item.tiers.len() > 1),
             rule_span: t.fill("rule_span", [t.time(campaign.starts_at), t.time(campaign.ends_at)]),
             rule_limits: t.fill("limits", [campaign.limits.quantity_per_order, campaign.limits.orders_per_user]),
             url: data.url(),
@@ -97,18 +101,48 @@ impl<'p> Page<'p> {
 fn headline(state: State, room: Option<&RoomView>, size: i64, t: Texts) -> (String, String) {
     let said = |key: String| t.say(&key).to_owned();
     match (state, room) {
-        (State::Open, Some(room)) => (t.fill("open_head", [room.seats_left]), t.fill("open_sub", [room.size])),
-        (State::Formed, Some(room)) => (t.say("formed_head").to_owned(), t.fill("formed_sub", [room.seats_paid])),
+        (State::Open, Some(room)) => still_open(room, t),
+        (State::Formed, Some(room)) => (t.say("formed_head").to_owned(), formed(room, t)),
         (State::Live, _) if size > 0 => (t.say("live_head").to_owned(), t.fill("live_sub", [size - 1])),
         (State::Live, _) => (t.say("live_head").to_owned(), t.say("step_join").to_owned()),
         _ => (said(format!("{}_head", state.word())), said(format!("{}_sub", state.word()))),
     }
 }
 
+/// How many are missing, and what for: the whole room, or the next step of its ladder.
+pub(super) fn still_open(room: &RoomView, t: Texts) -> (String, String) {
+    let next = room.tiers.iter().find(|tier| tier.size > room.seats_taken);
+    match (room.tiers.as_slice(), next) {
+        ([first, _, ..], Some(next)) if next.size == first.size => {
+            (t.fill("open_head", [next.size - room.seats_taken]), t.fill("ladder_sub", [first.size]))
+        }
+        ([_, _, ..], Some(next)) => {
+            let missing = (next.size - room.seats_taken).to_string();
+            (t.fill("ladder_head", [missing, format!("¥{}", next.price_fen)]), t.say("ladder_due").to_owned())
+        }
+        _ => (t.fill("open_head", [room.seats_left]), t.fill("open_sub", [room.size])),
+    }
+}
+
+fn formed(room: &RoomView, t: Texts) -> String {
+    match room.final_price_fen {
+        Some(fen) if fen < room.price_fen => t.fill("ladder_formed", [room.seats_paid.to_string(), format!("¥{fen}")]),
+        Some(_) | None => t.fill("formed_sub", [room.seats_paid]),
+    }
+}
+
+fn step_fill(offer: Option<&Offer<'_>>, t: Texts) -> String {
+    match offer {
+        Some(offer) if !offer.steps.is_empty() => t.say("step_ladder").to_owned(),
+        Some(offer) => t.fill("step_fill", [offer.size]),
+        None => t.say("step_enough").to_owned(),
+    }
+}
+
 /// The offer in one line, for previews of the link.
 fn summary(offer: &Offer<'_>, t: Texts) -> String {
     let base = offer.less.as_ref().map(|_less| format!(", {} ¥{}", t.say("list_price"), offer.item.list_price_fen)).unwrap_or_default();
-    format!("¥{} {}{base}", offer.price, t.fill("each", [offer.size]))
+    format!("¥{} {}{base}", offer.price, offer.label)
 }
 
 const fn shop(state: CampaignState) -> &'static str {

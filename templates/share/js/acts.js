@@ -53,18 +53,42 @@ const open = (sku) =>
     await wait(10_000); // the page is leaving
   });
 
-async function pay() {
-  await post(`/v1/orders/${order.id}/payment`);
-  if (await checkout(order.amount_fen)) {
-    order = await post(`/v1/sandbox/orders/${order.id}/pay`);
-    tell(say("paid_head"));
-    await refresh();
+const buyAlone = (sku) =>
+  entered(async () => {
+    alone = (await post(`/v1/campaigns/${page.campaign}/solo_orders`, { sku, quantity: 1 })).order;
+    kept.set({ alone: { ...kept.get("alone"), [page.campaign]: alone.id } });
+    await payAlone();
+  });
+
+/** The checkout of an order; says so when it is paid and answers the order after it. */
+async function settled(one, said) {
+  await post(`/v1/orders/${one.id}/payment`);
+  if (!(await checkout(one.amount_fen))) {
+    return one;
   }
+  const paid = await post(`/v1/sandbox/orders/${one.id}/pay`);
+  tell(WORDS[`error_${paid.reason}`] || said);
+  return paid;
+}
+
+async function pay() {
+  order = await settled(order, say("paid_head"));
+  await refresh();
+}
+
+async function payAlone() {
+  alone = await settled(alone, say("alone_paid"));
+  await refresh();
 }
 
 async function giveUp() {
   order = await post(`/v1/orders/${order.id}/cancel`);
   tell(say("cancelled"));
+  await refresh();
+}
+
+async function giveUpAlone() {
+  alone = await post(`/v1/orders/${alone.id}/cancel`);
   await refresh();
 }
 
@@ -87,19 +111,23 @@ const does = (work) => () => act(work);
 
 /** The buttons that make sense now, the main one first. */
 function choices(state) {
-  const opens = shop.state === "live" && shop.left > 0;
-  if (order && order.state === "awaiting_payment") {
+  const opens = shop.state === "live" && shop.left > 0 && page.sku;
+  if (waits(order)) {
     return [button(say("pay", yuan(order.amount_fen)), "go", does(pay)), button(say("cancel"), "quiet", does(giveUp))];
   }
+  if (waits(alone)) {
+    return [button(say("pay", yuan(alone.amount_fen)), "go", does(payAlone)), button(say("cancel_alone"), "quiet", does(giveUpAlone))];
+  }
+  const single = opens && page.solo ? [button(say("buy_alone", yuan(page.solo)), "quiet", does(() => buyAlone(page.sku)))] : [];
   if (["open", "full"].includes(state) && order && order.state === "paid") {
     return [button(say("invite"), "go", does(share))];
   }
-  if (state === "open") {
+  if (state === "open" && !shop.barred) {
     const own = opens ? [button(say("open_another"), "quiet", does(() => open(page.sku)))] : [];
-    return [button(say("join_for", yuan(page.price)), "go", does(join)), ...own];
+    return [button(say("join_for", yuan(page.price)), "go", does(join)), ...own, ...single];
   }
-  if (opens && page.sku && state !== "sold_out") {
-    return [button(say("open_for", yuan(page.price)), "go", does(() => open(page.sku)))];
+  if (opens && state !== "sold_out") {
+    return [button(say("open_for", yuan(page.own)), "go", does(() => open(page.sku))), ...single];
   }
   return [];
 }
@@ -116,7 +144,8 @@ function paintBar(state) {
   if (!("sandbox" in page)) {
     return;
   }
-  const buttons = [...choices(state), ...wayBack()];
+  const done = alone && alone.state === "confirmed" ? [make("p", {}, say("alone_done"))] : [];
+  const buttons = [...choices(state), ...wayBack(), ...done];
   const looks = buttons.map((one) => one.textContent).join("|");
   if (looks !== barred) {
     const focused = $("bar").contains(document.activeElement);
@@ -126,7 +155,7 @@ function paintBar(state) {
     }
     barred = looks;
   }
-  for (const one of document.querySelectorAll("#bar button, .buy")) {
+  for (const one of document.querySelectorAll("#bar button, .buy, .alone")) {
     one.disabled = busy;
   }
 }

@@ -14,6 +14,7 @@ function learn(told) {
 async function refresh() {
   try {
     await askShop();
+    await askAlone();
     if (page.room) {
       await askRoom();
     }
@@ -26,6 +27,7 @@ async function askShop() {
   const told = await get(`/v1/campaigns/${page.campaign}`);
   ahead = Date.parse(told.now) - Date.now();
   shop.state = told.state;
+  shop.barred = "only" in page && Boolean(told.you) && !told.you.newcomer;
   if (told.state !== "scheduled" && !page.room) {
     page.until = Date.parse(told.ends_at);
   }
@@ -37,6 +39,14 @@ async function askShop() {
   }
   const wanted = told.items.filter((item) => !page.sku || item.sku === page.sku);
   shop.left = wanted.reduce((sum, item) => sum + item.stock_left, 0);
+  paint();
+}
+
+/** What this visitor bought alone here, if it still stands. */
+async function askAlone() {
+  const id = (kept.get("alone") || {})[page.campaign];
+  const told = id && kept.get("session") ? await get(`/v1/orders/${id}`).catch(() => null) : null;
+  alone = told && ["awaiting_payment", "confirmed"].includes(told.state) ? told : null;
   paint();
 }
 
@@ -82,9 +92,11 @@ function follow() {
 }
 
 function start() {
-  for (const buy of document.querySelectorAll(".buy")) {
-    buy.hidden = shop.state !== "live";
-    buy.addEventListener("click", does(() => open(buy.dataset.sku)));
+  for (const [kind, begin] of [[".buy", open], [".alone", buyAlone]]) {
+    for (const buy of document.querySelectorAll(kind)) {
+      buy.hidden = shop.state !== "live";
+      buy.addEventListener("click", does(() => begin(buy.dataset.sku)));
+    }
   }
   const send = button(say("share"), "send", does(share));
   $("top").append(send);

@@ -2,7 +2,8 @@
 
 let room = null; // the room of the contract, once an answer or the stream has told it
 let order = null; // this visitor's order in it
-const shop = { state: page.shop, left: Number(page.left) };
+let alone = null; // what this visitor bought alone
+const shop = { state: page.shop, left: Number(page.left), barred: false };
 
 const TICKING = ["scheduled", "live", "open", "full", "sold_out", "paused"];
 
@@ -28,10 +29,38 @@ function stateNow() {
   return room ? "open" : "live";
 }
 
+/** How many are missing, and what for: the whole room, or the next step of its ladder. */
+function stillOpen() {
+  const [first, more] = room.tiers;
+  const next = room.tiers.find((tier) => tier.size > room.seats_taken);
+  if (!more) {
+    return [say("open_head", room.seats_left), say("open_sub", room.size)];
+  }
+  const missing = next.size - room.seats_taken;
+  return next === first ? [say("open_head", missing), say("ladder_sub", first.size)] : [say("ladder_head", missing, yuan(next.price_fen)), say("ladder_due")];
+}
+
+function formed() {
+  const less = room.final_price_fen < room.price_fen;
+  return less ? say("ladder_formed", room.seats_paid, yuan(room.final_price_fen)) : say("formed_sub", room.seats_paid);
+}
+
+/** The steps of a ladder: reached, the highest of them, next, later. */
+function paintSteps() {
+  const reached = room.tiers.filter((tier) => tier.size <= room.seats_paid).length;
+  [...$("steps").children].forEach((step, place) => {
+    step.className = ["reached", "now", "next", ""][Math.min(Math.max(place - reached + 2, 0), 3)];
+    step.setAttribute("aria-current", step.className === "now" ? "step" : "false");
+  });
+  if (room.final_price_fen !== null) {
+    $("price").lastChild.data = yuan(room.final_price_fen).slice(1);
+  }
+}
+
 function headline(state) {
   const fill = {
-    open: () => [say("open_head", room.seats_left), say("open_sub", room.size)],
-    formed: () => [say("formed_head"), say("formed_sub", room.seats_paid)],
+    open: stillOpen,
+    formed: () => [say("formed_head"), formed()],
     live: () => [say("live_head"), page.sku ? say("live_sub", page.size - 1) : say("step_join")],
   }[state];
   const [head, sub] = fill ? fill() : [say(`${state}_head`), say(`${state}_sub`)];
@@ -48,6 +77,8 @@ function deadline() {
   return room ? [say("closes_in"), Date.parse(room.expires_at)] : [say(page.room ? "closes_in" : "ends_in"), Number(page.until)];
 }
 
+const waits = (one) => one && one.state === "awaiting_payment";
+
 /** Brings the page up to what is known. */
 function paint() {
   const state = stateNow();
@@ -57,6 +88,9 @@ function paint() {
   }
   if (room) {
     paintSeats();
+    if ($("steps")) {
+      paintSteps();
+    }
   }
   $("time").hidden = !TICKING.includes(state);
   paintBar(state);
@@ -70,10 +104,12 @@ function tick() {
   const left = until - now();
   $("label").textContent = label;
   $("left").textContent = span(left);
-  const held = order && order.state === "awaiting_payment" ? Date.parse(order.pay_by) - now() : null;
-  if (held !== null) {
-    for (const place of document.querySelectorAll("#sub, #hold")) {
-      place.textContent = say("pay_left", span(held, 2));
+  const unpaid = [order, alone].find(waits);
+  const held = unpaid ? Date.parse(unpaid.pay_by) - now() : null;
+  if (unpaid) {
+    const [places, said] = unpaid === order ? ["#sub, #hold", say("pay_left", span(held, 2))] : ["#hold", say("alone_left", span(held, 2))];
+    for (const place of document.querySelectorAll(places)) {
+      place.textContent = said;
     }
   }
   const due = left <= 0 || (held !== null && held <= 0);

@@ -62,6 +62,42 @@ served! {
         app.join(&crate::support::Shopper { device: elsewhere, ..third }, &room.room).await.expect(201);
     }
 
+    async fn every_limit_holds_whether_one_opens_joins_or_buys_alone(app: &mut TestApp) {
+        const ROOMY: i64 = 9;
+        for (limit, word, quantity) in [
+            ("quantity_per_order", "order_limit_reached", 2),
+            ("orders_per_user", "order_limit_reached", 1),
+            ("unpaid_per_user", "unpaid_limit_reached", 1),
+            ("users_per_device", "device_limit_reached", 1),
+            ("stock", "sold_out", 1),
+        ] {
+            let mut limits = json!({"quantity_per_order": ROOMY, "orders_per_user": ROOMY, "rooms_opened_per_user": ROOMY,
+                "rooms_joined_per_user": ROOMY, "unpaid_per_user": ROOMY, "users_per_device": ROOMY});
+            let mut definition = with(3, 2, &json!({}));
+            if limit != "stock" {
+                (limits[limit], definition["items"][0]["stock"]) = (json!(1), json!(50));
+            }
+            definition["limits"] = limits;
+            definition["items"][0]["solo_price_fen"] = json!(8000);
+            let campaign = app.publish_whole(&definition).await;
+            let (_, seat) = app.opened(&campaign).await;
+            let ada = app.shopper("Ada").await;
+            let first = app.open(&ada, &campaign).await.expect(201).seat();
+            let asks = if limit == "users_per_device" { app.shopper_on(&ada.device, "Bob").await } else { ada.clone() };
+            if limit != "unpaid_per_user" {
+                app.pay(&ada, &first.order).await.expect(200);
+            }
+            let path = format!("/v1/campaigns/{campaign}/solo_orders");
+            for request in [
+                app.open_for(&asks, &campaign, "tea", quantity),
+                app.post(&format!("/v1/rooms/{}/members", seat.room)).by(&asks).json(json!({"quantity": quantity})),
+                app.post(&path).by(&asks).json(json!({"sku": "tea", "quantity": quantity})),
+            ] {
+                assert_eq!(request.await.refused(409, word).code(), word, "{limit}");
+            }
+        }
+    }
+
     async fn the_same_signals_are_the_same_device(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(5, 50, &json!({"users_per_device": 1}))).await;
         let (_, room) = app.opened(&campaign).await;

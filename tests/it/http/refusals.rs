@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, Shopper, TestApp, served, with};
+use crate::support::{Answer, Db, Second, Setup, Shopper, TestApp, served, with};
 
 /// Asks until the answer comes from memory: the first refusals make the server look who holds something. Bounded by the test's own time.
 async fn from_memory(mut ask: impl AsyncFnMut() -> Answer, code: &str) -> Answer {
@@ -87,4 +87,27 @@ served! {
         from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
         app.join(first, &seat.room).await.expect(200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_another_process_served_is_no_stranger() {
+    let mut app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let mut second = Second::start(&app).await;
+    let campaign = app.publish_whole(&with(3, 1, &json!({"users_per_device": 100}))).await;
+    let crowd = crowd(&app, 3).await;
+    let [early, late, stranger] = &crowd[..] else { unreachable!("three shoppers") };
+    let seat = app.open(early, &campaign).await.expect(201).seat();
+    from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+    // Now this process knows who holds something. Through the other one that changes.
+    std::mem::swap(&mut app.base, &mut second.base);
+    app.cancel(early, &seat.order).await.expect(200);
+    let seat = app.open(late, &campaign).await.expect(201).seat();
+    std::mem::swap(&mut app.base, &mut second.base);
+    from_memory(async || app.open(stranger, &campaign).await, "sold_out").await;
+    for _ in 0..20 {
+        app.join(stranger, &seat.room).await.refused(409, "sold_out");
+        app.join(late, &seat.room).await.expect(200);
+    }
+    drop(second);
+    app.finish().await;
 }

@@ -42,7 +42,7 @@ impl Run {
         // What is valid by its schema may be refused for what it names or for the state of things. A schema cannot tell a cursor of ours,
         // nor a field by another, such as an end after its start; nor a number that may be all but zero.
         config += &accepted(None, &[]);
-        config += &accepted(Some("^list_"), &[400]);
+        config += &accepted(Some("^(list_|read_events$)"), &[400]);
         config += &accepted(Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|make_share)$"), &[422]);
         // A thousand boundaries of definitions: what reads them also describes them.
         config += "[[operations]]\ninclude-operation-id = \"create_campaign\"\n[operations.phases.coverage]\nenabled = false\n";
@@ -105,7 +105,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     app.expect_error("request parse error");
     let limits = json!({"quantity_per_order": 9, "orders_per_user": many, "rooms_opened_per_user": many, "rooms_joined_per_user": many,
         "unpaid_per_user": many, "users_per_device": many});
-    let definition = with(3, 100_000, &limits);
+    let mut definition = with(3, 100_000, &limits);
+    definition["items"][0]["solo_price_fen"] = json!(8000);
     let (ada, bob) = (app.shopper("Ada").await, app.shopper("Bob").await);
     let mut brief = definition.clone();
     (brief["room_ttl_seconds"], brief["payment_ttl_seconds"]) = (json!(60), json!(60));
@@ -140,7 +141,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     let read = [next(), vec![strange.order]].concat();
     let ids = vec![
         (
-            "get_campaign list_joinable_rooms open_room get_report audit_campaign list_rooms list_orders list_shares add_stock",
+            "get_campaign list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock \
+             set_switches list_versions get_version",
             "path.id",
             vec![shop.clone()],
         ),
@@ -149,6 +151,7 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
             "path.id",
             campaigns(app, &definition, 3, 1).await,
         ),
+        ("get_version", "path.version", vec!["1".to_owned()]),
         ("end_campaign", "path.id", campaigns(app, &definition, 2, 0).await),
         ("publish_campaign", "path.id", campaigns(app, &definition, 0, 3).await),
         ("get_room join_room", "path.id", rooms[..8].to_vec()),

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use liebian::campaign::ops::{Status, StatusRow, StockRow};
+use liebian::campaign::ops::{PausedBy, Status, StatusRow, StockRow};
 use liebian::campaign::rules::Rules;
-use liebian::group_buy::row::{MemberRow, RoomRow, State as RoomState};
+use liebian::campaign::view::Switches;
+use liebian::group_buy::row::{MemberRow, RoomRow, State as RoomState, TierRow};
 use liebian::order::row::{OrderRow, RefundRow, State};
 
 use super::rows::{Cell, Row, Said};
@@ -17,6 +18,9 @@ pub(super) const TOGETHER: usize = 100;
 pub struct Book {
     pub rules: Option<Rules>,
     pub(super) status: Option<Status>,
+    /// An operator has paused it.
+    pub(super) held_back: bool,
+    pub(super) switches: Switches,
     /// What is due together, named as in hot state → when.
     pub(super) timers: BTreeMap<String, i64>,
     /// What the batch has set so far: kind and time → ids.
@@ -33,8 +37,10 @@ pub struct Book {
 pub struct Room {
     pub id: String,
     pub(super) sku: String,
-    pub(super) size: usize,
-    pub(super) price: i64,
+    /// Sizes and prices, rising and falling.
+    pub(super) tiers: Vec<(usize, i64)>,
+    pub(super) accept_from: usize,
+    pub(super) reserve: bool,
     pub(super) opened_at: i64,
     pub(super) expires_at: i64,
     pub(super) closed_at: i64,
@@ -49,11 +55,15 @@ pub struct Room {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     pub id: String,
-    pub room: usize,
+    /// None when it was bought alone.
+    pub room: Option<usize>,
+    pub(super) sku: String,
+    pub(super) unit: i64,
     pub user: String,
     pub(super) device: String,
     pub quantity: i64,
     pub(super) opener: bool,
+    pub(super) newcomer: bool,
     pub(super) created_at: i64,
     pub(super) pay_by: i64,
     pub(super) version: i64,
@@ -67,16 +77,47 @@ pub struct Order {
     pub(super) refunds: Vec<(i64, bool)>,
 }
 
+impl Room {
+    pub(super) fn size(&self) -> usize {
+        self.tiers.last().unwrap().0
+    }
+
+    pub(super) fn full(&self) -> bool {
+        self.seats.len() >= self.size()
+    }
+
+    /// Units kept for free seats.
+    pub(super) fn kept(&self) -> i64 {
+        let keeps = self.reserve && self.state == RoomState::Open;
+        if keeps { count(self.tiers[0].0.saturating_sub(self.seats.len())) } else { 0 }
+    }
+
+    /// Units that must be left for the next seat.
+    pub(super) fn needs(&self, quantity: i64) -> i64 {
+        quantity - self.kept().min(1)
+    }
+
+    /// The price of a unit when so many have paid and no others come; none when they are too few.
+    pub(super) fn reached(&self, paid: usize) -> Option<i64> {
+        let tier = self.tiers.iter().rev().find(|(size, _)| *size <= paid);
+        let accepted = self.accept_from > 0 && paid >= self.accept_from;
+        tier.or(accepted.then_some(&self.tiers[0])).map(|(_, price)| *price)
+    }
+}
+
 impl Order {
     /// Not placed yet.
     pub(super) fn new(id: &str, user: &str, device: &str, quantity: i64) -> Self {
         Self {
             id: id.to_owned(),
-            room: 0,
+            room: None,
+            sku: String::new(),
+            unit: 0,
             user: user.to_owned(),
             device: device.to_owned(),
             quantity,
             opener: false,
+            newcomer: false,
             created_at: 0,
             pay_by: 0,
             version: 0,
@@ -101,6 +142,11 @@ impl Order {
 
     pub(super) fn lives(&self) -> bool {
         self.waits() || self.owns()
+    }
+
+    /// What it costs.
+    pub fn amount(&self) -> i64 {
+        self.unit * self.quantity
     }
 
     pub(super) fn paid(&self) -> i64 {
@@ -139,13 +185,8 @@ pub(super) fn count(number: usize) -> i64 {
 impl Book {
     /// How many others sit in the room that an order leads.
     pub fn followers(&self, order: &Order) -> usize {
-        let room = &self.rooms[order.room];
+        let Some(room) = order.room.map(|room| &self.rooms[room]) else { return 0 };
         if room.leader.is_some_and(|leader| self.orders[leader].id == order.id) { room.seats.len().saturating_sub(1) } else { 0 }
-    }
-
-    /// What an order costs.
-    pub fn amount(&self, order: &Order) -> i64 {
-        self.rooms[order.room].price * order.quantity
     }
 
     pub(super) fn order(&self, id: &str) -> Option<usize> {
@@ -168,12 +209,52 @@ impl Book {
     }
 
     pub(super) fn units(&self, sku: &str, which: impl Fn(&Order) -> bool) -> i64 {
-        self.orders.iter().filter(|order| self.rooms[order.room].sku == sku && which(order)).map(|order| order.quantity).sum()
+        self.orders.iter().filter(|order| order.sku == sku && which(order)).map(|order| order.quantity).sum()
     }
 
     pub(super) fn left(&self, sku: &str) -> i64 {
         let (put_in, returned) = self.stock.get(sku).copied().unwrap_or_default();
-        put_in - returned - self.units(sku, Order::lives)
+        put_in - returned - self.units(sku, Order::lives) - self.kept(sku)
+    }
+
+    fn kept(&self, sku: &str) -> i64 {
+        self.rooms.iter().filter(|room| room.sku == sku).map(Room::kept).sum()
+    }
+
+    /// What an order gives away at most: in a room the lowest price of all may still come.
+    pub(super) fn loss(&self, order: &Order) -> i64 {
+        self.loss_of(&order.sku, order.unit, order.room.is_some(), order.quantity)
+    }
+
+    pub(super) fn loss_of(&self, sku: &str, unit: i64, in_a_room: bool, quantity: i64) -> i64 {
+        let item = &self.rules.as_ref().unwrap().items[sku];
+        let lowest = if in_a_room { unit.min(item.tiers.last().unwrap().price) } else { unit };
+        (item.list - lowest).max(0) * quantity
+    }
+
+    /// What all orders that may still be fulfilled give away; nobody counts it without a budget.
+    pub(super) fn lost(&self) -> i64 {
+        let counts = self.rules.as_ref().is_some_and(|rules| rules.loss_budget.is_some());
+        if counts { self.orders.iter().filter(|order| order.lives()).map(|order| self.loss(order)).sum() } else { 0 }
+    }
+
+    /// Whether so much more fits into the budget.
+    pub(super) fn affords(&self, fen: i64) -> bool {
+        self.rules.as_ref().unwrap().loss_budget.is_none_or(|most| self.lost() + fen <= most)
+    }
+
+    /// Whether any order fits.
+    pub(super) fn affords_any(&self) -> bool {
+        self.affords(self.rules.as_ref().unwrap().least_loss)
+    }
+
+    /// Who holds a campaign back that is neither over nor unpublished.
+    pub(super) fn paused_by(&self) -> PausedBy {
+        match self.status {
+            Some(Status::Live | Status::Paused) if self.held_back => PausedBy::Operator,
+            Some(Status::Live | Status::Paused) if !self.affords_any() => PausedBy::LossBudget,
+            None | Some(Status::Ended | Status::Live | Status::Paused) => PausedBy::Nobody,
+        }
     }
 
     /// Something is due at a time.
@@ -203,7 +284,7 @@ impl Book {
     pub(super) fn listed(&self) -> Vec<(i64, String)> {
         let listed = self.rooms.iter().filter(|room| room.listed);
         let mut listed: Vec<_> =
-            listed.map(|room| (count(room.size - room.seats.len()) * 10_000_000_000_000 + room.expires_at, room.id.clone())).collect();
+            listed.map(|room| (count(room.size() - room.seats.len()) * 10_000_000_000_000 + room.expires_at, room.id.clone())).collect();
         listed.sort();
         listed
     }
@@ -214,7 +295,15 @@ impl Book {
     pub(super) fn status_row(&self) -> Row {
         let rooms = |state| count(self.rooms.iter().filter(|room| room.state == state).count());
         Row::Status(StatusRow {
-            status: self.status.unwrap(),
+            status: match (self.status.unwrap(), self.paused_by()) {
+                (Status::Ended, _) => Status::Ended,
+                (_, PausedBy::Nobody) => Status::Live,
+                (_, PausedBy::Operator | PausedBy::LossBudget) => Status::Paused,
+            },
+            paused_by: self.paused_by(),
+            open: i64::from(self.switches.open),
+            join: i64::from(self.switches.join),
+            loss: self.lost(),
             version: self.rules.as_ref().unwrap().version,
             rooms_open: rooms(RoomState::Open),
             rooms_formed: rooms(RoomState::Formed),
@@ -224,7 +313,7 @@ impl Book {
 
     pub(super) fn stock_row(&self, sku: &str) -> Row {
         let (put_in, returned) = self.stock[sku];
-        let (held, sold) = (self.units(sku, Order::waits), self.units(sku, Order::owns));
+        let (held, sold) = (self.units(sku, Order::waits) + self.kept(sku), self.units(sku, Order::owns));
         Row::Stock(StockRow { put_in, left: self.left(sku), held, sold, returned })
     }
 
@@ -238,8 +327,15 @@ impl Book {
         Row::Room(RoomRow {
             state: room.state,
             sku: room.sku.clone(),
-            size: count(room.size),
-            price: room.price,
+            size: count(room.size()),
+            price: room.tiers[0].1,
+            tiers: if room.tiers.len() > 1 {
+                room.tiers.iter().map(|&(size, price)| TierRow(count(size), price)).collect()
+            } else {
+                Vec::new()
+            },
+            accept_from: count(room.accept_from),
+            reserve: room.reserve.into(),
             leader: room.leader.map(|at| self.orders[at].id.clone()).unwrap_or_default(),
             expires_at: room.expires_at,
             opened_at: room.opened_at,
@@ -251,16 +347,16 @@ impl Book {
 
     pub(super) fn order_row(&self, at: usize) -> Row {
         let order = &self.orders[at];
-        let room = &self.rooms[order.room];
         Row::Order(OrderRow {
             state: order.state,
-            sku: room.sku.clone(),
+            sku: order.sku.clone(),
             quantity: order.quantity,
             user: order.user.clone(),
-            room: room.id.clone(),
-            opener: i64::from(order.opener),
-            unit: room.price,
-            amount: room.price * order.quantity,
+            room: order.room.map(|room| self.rooms[room].id.clone()).unwrap_or_default(),
+            opener: order.opener.into(),
+            newcomer: order.newcomer.into(),
+            unit: order.unit,
+            amount: order.amount(),
             paid: order.paid(),
             refunded: order.back(),
             created_at: order.created_at,
@@ -287,8 +383,12 @@ impl Book {
         cells.extend((0..self.orders.len()).map(|at| (("orders", self.orders[at].id.clone()), Cell::Row(self.order_row(at)))));
         for user in self.orders.iter().map(|order| order.user.as_str()) {
             let orders = |which: fn(&Order) -> bool| count(self.of(user).filter(|order| which(order)).count());
-            let has: [fn(&Order) -> bool; 4] =
-                [Order::lives, |order| order.lives() && order.opener, |order| order.lives() && !order.opener, Order::waits];
+            let has: [fn(&Order) -> bool; 4] = [
+                Order::lives,
+                |order| order.lives() && order.opener,
+                |order| order.lives() && !order.opener && order.room.is_some(),
+                Order::waits,
+            ];
             cells.insert(("users", user.to_owned()), Cell::User(has.map(orders)));
         }
         for device in self.orders.iter().map(|order| order.device.as_str()).collect::<BTreeSet<_>>() {

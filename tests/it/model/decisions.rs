@@ -1,7 +1,8 @@
 //! What the model decides: the rules once more, as plain as they can be said. Each function changes the book or says no.
 
-use liebian::campaign::ops::{Status, Step};
+use liebian::campaign::ops::{PausedBy, Status, Step};
 use liebian::campaign::rules::Rules;
+use liebian::campaign::view::Switches;
 use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 
@@ -40,14 +41,34 @@ impl Book {
     }
 
     pub(super) fn set_status(&mut self, step: Step) -> Answer {
-        let to = match (step, self.status) {
+        match (step, self.status) {
             (_, None) | (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
-            (Step::Pause, _) => Status::Paused,
-            (Step::Resume, _) => Status::Live,
-            (Step::End, _) => Status::Ended,
-        };
-        self.status = Some(to);
+            (Step::Pause, _) => self.held_back = true,
+            // A campaign that nobody holds back goes on as it is.
+            (Step::Resume, _) if self.paused_by() != PausedBy::Nobody && !self.affords_any() => return no("budget_exhausted"),
+            (Step::Resume, _) => self.held_back = false,
+            (Step::End, _) => self.status = Some(Status::Ended),
+        }
         Ok(("status", vec![self.status_row()]))
+    }
+
+    pub(super) fn set_switches(&mut self, open: Option<bool>, join: Option<bool>) -> Answer {
+        if self.status.is_none() {
+            return no("campaign_state");
+        }
+        let Switches { open: opens, join: joins } = self.switches;
+        self.switches = Switches { open: open.unwrap_or(opens), join: join.unwrap_or(joins) };
+        Ok(("switches", vec![self.status_row()]))
+    }
+
+    /// Why nobody passes a switch now.
+    pub(super) fn halted(&self, on: bool) -> Result<(), (&'static str, Vec<Row>)> {
+        match self.paused_by() {
+            PausedBy::LossBudget => no("budget_exhausted"),
+            PausedBy::Operator => no("campaign_not_live"),
+            PausedBy::Nobody if !on => no("campaign_not_live"),
+            PausedBy::Nobody => Ok(()),
+        }
     }
 
     pub(super) fn add_stock(&mut self, sku: &str, units: i64) -> Answer {
@@ -70,18 +91,32 @@ impl Book {
 
 /// Seats.
 impl Book {
-    pub(super) fn seat(&mut self, order: Order, opener: bool, room: usize, now: i64) -> Vec<Row> {
+    /// Places an order; answers where it stands.
+    pub(super) fn place(&mut self, order: Order, now: i64) -> usize {
         let rules = self.rules.as_ref().unwrap();
         let (pay_by, version) = (now + rules.payment_ttl, rules.version);
-        let at = self.orders.len();
         self.plan("hold", &order.id, pay_by);
-        self.orders.push(Order { room, opener, created_at: now, pay_by, version, ..order });
+        self.orders.push(Order { created_at: now, pay_by, version, ..order });
+        self.orders.len() - 1
+    }
+
+    pub(super) fn seat(&mut self, order: Order, room: usize, now: i64) -> Vec<Row> {
+        let at = self.place(Order { room: Some(room), sku: self.rooms[room].sku.clone(), ..order }, now);
         self.rooms[room].seats.push(at);
         self.list(room, now);
         vec![self.room_row(room), self.order_row(at)]
     }
 
-    pub(super) fn bars(&self, order: &Order, opener: bool, sku: &str) -> Result<(), (&'static str, Vec<Row>)> {
+    /// Why an order may not be placed that opens a room, joins one (`Some(false)`) or does without, with so many units that must be left, at
+    /// this price of one.
+    pub(super) fn bars(
+        &self,
+        order: &Order,
+        opener: Option<bool>,
+        sku: &str,
+        units: i64,
+        price: i64,
+    ) -> Result<(), (&'static str, Vec<Row>)> {
         let limits = &self.rules.as_ref().unwrap().limits;
         let met = self.met_on(&order.device);
         if !met.is_empty() && !met.contains(&order.user.as_str()) && count(met.len()) >= limits.users_per_device {
@@ -94,20 +129,26 @@ impl Book {
         if self.of(&order.user).filter(|order| order.waits()).count() >= usize::try_from(limits.unpaid_per_user).unwrap() {
             return no("unpaid_limit_reached");
         }
-        if self.left(sku) < order.quantity {
+        if self.left(sku) < units {
             return no("sold_out");
+        }
+        if !self.affords(self.loss_of(sku, price, opener.is_some(), order.quantity)) {
+            return no("budget_exhausted");
         }
         Ok(())
     }
 
-    pub(super) fn allowance(&self, user: &str, opener: bool) -> Result<(), &'static str> {
+    pub(super) fn allowance(&self, user: &str, opener: Option<bool>) -> Result<(), &'static str> {
         let limits = &self.rules.as_ref().unwrap().limits;
-        let most = if opener { limits.rooms_opened_per_user } else { limits.rooms_joined_per_user };
         if count(self.of(user).filter(|order| order.lives()).count()) >= limits.orders_per_user {
             return Err("order_limit_reached");
         }
-        if count(self.of(user).filter(|order| order.lives() && order.opener == opener).count()) >= most {
-            return Err("room_limit_reached");
+        if let Some(opener) = opener {
+            let most = if opener { limits.rooms_opened_per_user } else { limits.rooms_joined_per_user };
+            let same = |order: &&Order| order.lives() && order.room.is_some() && order.opener == opener;
+            if count(self.of(user).filter(same).count()) >= most {
+                return Err("room_limit_reached");
+            }
         }
         Ok(())
     }
@@ -116,16 +157,19 @@ impl Book {
     pub(super) fn list(&mut self, at: usize, now: i64) {
         let listing = self.rules.as_ref().unwrap().list_rooms;
         let room = &mut self.rooms[at];
-        room.listed = listing && room.state == RoomState::Open && room.seats.len() < room.size && now < room.expires_at;
+        room.listed = listing && room.state == RoomState::Open && !room.full() && now < room.expires_at;
     }
 
-    /// A room forms when all is paid, and fails when nobody is left, or nobody is waited for after the deadline.
+    /// A room forms when all is paid, or nobody is waited for after the deadline and enough have paid; it fails when they are too few, or
+    /// nobody is left.
     pub(super) fn settle(&mut self, at: usize, now: i64) {
         let room = &mut self.rooms[at];
         let paid = room.seats.iter().filter(|&&seat| self.orders[seat].owns()).count();
-        let outcome = if paid == room.size {
+        let over = now >= room.expires_at && paid == room.seats.len();
+        let price = if over || paid == room.size() { room.reached(paid) } else { None };
+        let outcome = if price.is_some() {
             RoomState::Formed
-        } else if room.seats.is_empty() || (now >= room.expires_at && paid == room.seats.len()) {
+        } else if over || room.seats.is_empty() {
             RoomState::Failed
         } else {
             return self.list(at, now);
@@ -133,8 +177,12 @@ impl Book {
         (room.state, room.closed_at) = (outcome, now);
         for &seat in &room.seats {
             let order = &mut self.orders[seat];
-            if outcome == RoomState::Formed {
+            if let Some(price) = price {
                 order.state = State::Confirmed;
+                let above = (order.unit - price) * order.quantity;
+                if above > 0 {
+                    order.refund(above);
+                }
             } else {
                 (order.state, order.reason) = (State::RefundDue, "room_failed");
                 order.refund(order.kept());
@@ -150,13 +198,14 @@ impl Book {
     }
 
     fn vacate(&mut self, at: usize, now: i64) {
-        let room = &mut self.rooms[self.orders[at].room];
+        let Some(room_at) = self.orders[at].room else { return };
+        let room = &mut self.rooms[room_at];
         room.seats.retain(|&seat| seat != at);
         if room.leader == Some(at) {
             let paid = room.seats.iter().find(|&&seat| self.orders[seat].owns());
             room.leader = paid.or(room.seats.first()).copied();
         }
-        self.settle(self.orders[at].room, now);
+        self.settle(room_at, now);
     }
 
     pub(super) fn give_up(&mut self, at: usize, reason: &'static str, now: i64) {
@@ -203,31 +252,37 @@ impl Book {
         Ok(("closed", vec![self.order_row(at)]))
     }
 
-    pub(super) fn pay(&mut self, id: &str, transaction: &str, fen: i64, paid_at: i64, now: i64) -> Answer {
+    pub(super) fn pay(&mut self, id: &str, (transaction, fen, paid_at): (&str, i64, i64), barred: bool, now: i64) -> Answer {
         let Some(at) = self.order(id) else { return no("not_found") };
-        let (room, price) = (self.orders[at].room, self.rooms[self.orders[at].room].price);
         if self.orders[at].money.iter().any(|(known, _, _)| known == transaction) {
             return Ok(("paid", vec![self.order_row(at)]));
         }
-        let right = fen == price * self.orders[at].quantity;
+        let right = fen == self.orders[at].amount();
         let called_off = self.orders[at].called_off();
-        let late = right && (self.orders[at].state == State::Released || called_off);
-        let again = late && !called_off && self.place_for(at, now);
-        let buys = again || (right && self.orders[at].waits() && !called_off);
-        self.orders[at].money.push((transaction.to_owned(), fen, buys));
-        if late && self.orders[at].waits() {
-            self.leave(at, self.orders[at].reason, now);
+        if right && (barred || called_off) && self.orders[at].waits() {
+            let reason = if barred { "newcomers_only" } else { self.orders[at].reason };
+            self.leave(at, reason, now);
         }
+        let late = right && self.orders[at].state == State::Released;
+        let again = late && !barred && !called_off && self.place_for(at, now);
+        let buys = again || (right && self.orders[at].waits());
+        self.orders[at].money.push((transaction.to_owned(), fen, buys));
         let order = &mut self.orders[at];
         if buys {
             (order.state, order.reason, order.paid_at) = (State::Paid, "", paid_at);
-            if again {
-                self.rooms[room].seats.push(at);
+            match order.room {
+                Some(room) => {
+                    if again {
+                        self.rooms[room].seats.push(at);
+                    }
+                    self.settle(room, now);
+                }
+                None => order.state = State::Confirmed,
             }
-            self.settle(room, now);
         } else {
             if late {
-                (order.state, order.reason, order.paid_at) = (State::RefundDue, "late_payment", paid_at);
+                let reason = if barred { "newcomers_only" } else { "late_payment" };
+                (order.state, order.reason, order.paid_at) = (State::RefundDue, reason, paid_at);
             }
             order.refund(fen);
         }
@@ -237,13 +292,20 @@ impl Book {
     /// Whether an order that was given up may have a seat again.
     pub(super) fn place_for(&self, at: usize, now: i64) -> bool {
         let order = &self.orders[at];
-        let room = &self.rooms[order.room];
+        let Some(room) = order.room.map(|room| &self.rooms[room]) else {
+            let over = self.status == Some(Status::Ended) || now >= self.rules.as_ref().unwrap().ends_at;
+            return !over
+                && self.left(&order.sku) >= order.quantity
+                && self.allowance(&order.user, None).is_ok()
+                && self.affords(self.loss(order));
+        };
         room.state == RoomState::Open
             && now < room.expires_at
-            && room.seats.len() < room.size
+            && !room.full()
             && room.seats.iter().all(|&seat| self.orders[seat].user != order.user)
-            && self.left(&room.sku) >= order.quantity
-            && self.allowance(&order.user, order.opener).is_ok()
+            && self.left(&room.sku) >= room.needs(order.quantity)
+            && self.allowance(&order.user, Some(order.opener)).is_ok()
+            && self.affords(self.loss(order))
     }
 
     pub(super) fn refunded(&mut self, id: &str, number: i64) -> Answer {
@@ -309,11 +371,11 @@ impl Book {
         if kept > 0 {
             order.refund(kept);
         }
-        let (room, quantity) = (order.room, order.quantity);
+        let (room, sku, quantity) = (order.room, order.sku.clone(), order.quantity);
         if handed_over {
-            self.stock.get_mut(&self.rooms[room].sku).unwrap().1 += quantity;
+            self.stock.get_mut(&sku).unwrap().1 += quantity;
         }
-        if self.rooms[room].state == RoomState::Open {
+        if room.is_some_and(|room| self.rooms[room].state == RoomState::Open) {
             self.vacate(at, now);
         }
     }

@@ -1,7 +1,7 @@
 //! Random campaigns: few shoppers, devices, rooms and units, so that they get in each other's way.
 
 use liebian::campaign::ops::Step;
-use liebian::campaign::rules::{Limits, Rules};
+use liebian::campaign::rules::{Limits, Rules, Tier};
 use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 use proptest::prelude::*;
@@ -45,6 +45,15 @@ pub enum Wish {
         device: u8,
         quantity: i64,
         key: Option<u8>,
+        newcomer: bool,
+    },
+    /// Buys alone.
+    Solo {
+        user: u8,
+        device: u8,
+        sku: &'static str,
+        quantity: i64,
+        key: Option<u8>,
     },
     /// A shopper who gave up a seat comes back to the room.
     Return {
@@ -71,6 +80,7 @@ pub enum Wish {
         order: usize,
         extra: i64,
         again: bool,
+        barred: bool,
     },
     Refunded {
         order: usize,
@@ -91,6 +101,10 @@ pub enum Wish {
     Tick,
     Status {
         step: Step,
+    },
+    Switches {
+        open: Option<bool>,
+        join: Option<bool>,
     },
     Stock {
         sku: &'static str,
@@ -132,17 +146,59 @@ pub enum Aim {
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
     let rounds = prop::collection::vec(round(), 1..16);
-    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), rounds).prop_map(|(size, stock, limits, list_rooms, rounds)| {
-        let limits = Limits {
-            quantity_per_order: limits.0,
-            orders_per_user: limits.1,
-            rooms_opened_per_user: limits.2,
-            rooms_joined_per_user: limits.3,
-            unpaid_per_user: limits.4,
-            users_per_device: limits.5,
-        };
-        Case { rules: Rules { list_rooms, limits, ..definition(size) }, stock, rounds }
-    })
+    // In some campaigns so many of the smallest losses fit.
+    let budget = prop_oneof![4 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
+    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), (terms(), budget), rounds).prop_map(
+        |(size, stock, limits, list_rooms, (terms, loss_budget), rounds)| {
+            let limits = Limits {
+                quantity_per_order: limits.0,
+                orders_per_user: limits.1,
+                rooms_opened_per_user: limits.2,
+                rooms_joined_per_user: limits.3,
+                unpaid_per_user: limits.4,
+                users_per_device: limits.5,
+            };
+            Case { rules: terms.of(Rules { list_rooms, limits, loss_budget, ..definition(size) }), stock, rounds }
+        },
+    )
+}
+
+/// What a group-buy may offer beside plain rooms.
+#[derive(Clone, Debug)]
+struct Terms {
+    steps: i64,
+    leader: Option<i64>,
+    solo: bool,
+    reserve: bool,
+    accept_from: Option<i64>,
+    newcomers_only: bool,
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let some = |often: f64, values: std::ops::RangeInclusive<i64>| prop::option::weighted(often, values);
+    (some(0.5, 1..=2), some(0.4, 0..=6000), any::<bool>(), any::<bool>(), some(0.3, 1..=4), prop::bool::weighted(0.3)).prop_map(
+        |(steps, leader, solo, reserve, accept_from, newcomers_only)| Terms {
+            steps: steps.unwrap_or(0),
+            leader,
+            solo,
+            reserve,
+            accept_from,
+            newcomers_only,
+        },
+    )
+}
+
+impl Terms {
+    /// Cherries are sold on these terms; plums stay plain.
+    fn of(&self, mut rules: Rules) -> Rules {
+        let cherry = rules.items.get_mut("cherry").unwrap();
+        for _ in 0..self.steps {
+            let last = cherry.tiers.last().unwrap();
+            cherry.tiers.push(Tier { size: last.size + 1, price: last.price - 1000 });
+        }
+        (cherry.leader_price, cherry.solo_price, cherry.reserve_room) = (self.leader, self.solo.then_some(8000), self.reserve);
+        Rules { accept_from: self.accept_from, newcomers_only: self.newcomers_only, ..rules }
+    }
 }
 
 fn round() -> impl Strategy<Value = Round> {
@@ -159,6 +215,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     let key = || prop_oneof![3 => Just(None), 1 => (0..6u8).prop_map(Some)];
     let quantity = || prop_oneof![6 => Just(1i64), 2 => Just(2), 1 => Just(3)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
+    // Mostly on, or the campaign stands still.
+    let switch = || prop_oneof![2 => Just(None), 7 => Just(Some(true)), 1 => Just(Some(false))];
     let aim = prop_oneof![6 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
     let part = prop_oneof![2 => Just(Part::Rest), 4 => (1..200i64).prop_map(Part::Some), 1 => Just(Part::Price), 1 => Just(Part::More)];
     let call_off = prop_oneof![3 => Just(Aim::Waiting), 1 => Just(Aim::Released), 4 => Just(Aim::Paid), 1 => Just(Aim::Any)];
@@ -166,22 +224,25 @@ fn wish() -> impl Strategy<Value = Wish> {
     prop_oneof![
         6 => (0..6u8, 0..8u8, sku(), quantity(), key())
             .prop_map(|(user, device, sku, quantity, key)| Wish::Open { user, device, sku, quantity, key }),
-        14 => (0..4usize, 0..6u8, 0..8u8, quantity(), key())
-            .prop_map(|(room, user, device, quantity, key)| Wish::Join { room, user, device, quantity, key }),
+        14 => (0..4usize, 0..6u8, 0..8u8, quantity(), key(), prop::bool::weighted(0.8))
+            .prop_map(|(room, user, device, quantity, key, newcomer)| Wish::Join { room, user, device, quantity, key, newcomer }),
+        4 => (0..6u8, 0..8u8, sku(), quantity(), key())
+            .prop_map(|(user, device, sku, quantity, key)| Wish::Solo { user, device, sku, quantity, key }),
         4 => (0..3usize).prop_map(|order| Wish::Return { order }),
         2 => (0..3usize).prop_map(|order| Wish::Late { order }),
         6 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
         4 => (0..6usize, prop::bool::weighted(0.1), any::<bool>())
             .prop_map(|(order, stranger, leader)| Wish::Cancel { order, stranger, leader }),
         3 => (0..6usize).prop_map(|order| Wish::Closed { order }),
-        16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15))
-            .prop_map(|(aim, order, extra, again)| Wish::Pay { aim, order, extra, again }),
+        16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.1))
+            .prop_map(|(aim, order, extra, again, barred)| Wish::Pay { aim, order, extra, again, barred }),
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
         4 => (0..6usize).prop_map(|order| Wish::Fulfil { order }),
         6 => (0..6usize, part, key()).prop_map(|(order, part, key)| Wish::Refund { order, part, key }),
         4 => (call_off, 0..6usize).prop_map(|(aim, order)| Wish::CallOff { aim, order }),
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
+        1 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
         2 => (sku(), prop_oneof![-4..0i64, 1..4i64], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
         1 => (-1..=1i64).prop_map(|newer| Wish::Publish { newer }),
         3 => (0..12usize).prop_map(|back| Wish::Again { back }),
@@ -221,15 +282,20 @@ impl Maker {
                 let (user, device) = (user(shopper), device(from, shopper));
                 (Op::OpenRoom { room, order: self.order_id(), user, device, sku: sku.to_owned(), quantity }, key)
             }
-            Wish::Join { room, user: shopper, device: from, quantity, key } => {
+            Wish::Join { room, user: shopper, device: from, quantity, key, newcomer } => {
                 let room = nth_last(&self.rooms, room).cloned().unwrap_or_default();
                 let (user, device) = (user(shopper), device(from, shopper));
-                (Op::JoinRoom { room, order: self.order_id(), user, device, quantity }, key)
+                (Op::JoinRoom { room, order: self.order_id(), user, device, quantity, newcomer }, key)
+            }
+            Wish::Solo { user: shopper, device: from, sku, quantity, key } => {
+                let (user, device) = (user(shopper), device(from, shopper));
+                (Op::OrderSolo { order: self.order_id(), user, device, sku: sku.to_owned(), quantity }, key)
             }
             Wish::Return { order } => {
-                let left = |order: &Order| order.state == State::Released && book.rooms[order.room].state == RoomState::Open;
+                let room = |order: &Order| order.room.map(|room| &book.rooms[room]);
+                let left = |order: &Order| order.state == State::Released && room(order).is_some_and(|room| room.state == RoomState::Open);
                 let (left, user) = owned(book, order, false, left);
-                let room = book.orders.iter().find(|order| order.id == left).map(|order| book.rooms[order.room].id.clone());
+                let room = book.orders.iter().find(|order| order.id == left).and_then(|order| Some(room(order)?.id.clone()));
                 (
                     Op::JoinRoom {
                         room: room.unwrap_or_default(),
@@ -237,6 +303,7 @@ impl Maker {
                         device: format!("own{user}"),
                         user,
                         quantity: 1,
+                        newcomer: true,
                     },
                     None,
                 )
@@ -257,7 +324,9 @@ impl Maker {
                 (Op::Cancel { order, user }, None)
             }
             Wish::Closed { order } => (Op::Closed { order: owned(book, order, false, |order| order.state == State::Closing).0 }, None),
-            Wish::Pay { aim, order, extra, again } => (self.pay(book, aim, order, extra, again, now), None),
+            Wish::Pay { aim, order, extra, again, barred } => {
+                (self.pay(book, (aim, order), extra, again, barred.then_some("newcomers_only"), now), None)
+            }
             Wish::Refunded { order, number } => {
                 let due = |order: &Order| !order.refunds.is_empty();
                 (Op::Refunded { order: owned(book, order, false, due).0, number }, None)
@@ -266,7 +335,7 @@ impl Maker {
             Wish::Refund { order, part, key } => {
                 let certain = |order: &Order| matches!(order.state, State::Confirmed | State::Fulfilled);
                 let order = owned(book, order, false, certain).0;
-                let price = book.orders.iter().find(|known| known.id == order).map_or(1, |known| book.amount(known));
+                let price = book.orders.iter().find(|known| known.id == order).map_or(1, Order::amount);
                 let amount = match part {
                     Part::Rest => 0,
                     Part::Some(fen) => fen,
@@ -278,11 +347,13 @@ impl Maker {
             Wish::CallOff { aim, order } => (Op::CallOff { order: owned(book, order, false, aimed(aim)).0, reason: "out_of_stock" }, None),
             Wish::Tick => (Op::Tick, None),
             Wish::Status { step } => (Op::SetStatus { step }, None),
+            Wish::Switches { open, join } => (Op::SetSwitches { open, join }, None),
             Wish::Stock { sku, units, key } => (Op::AddStock { sku: sku.to_owned(), units }, key),
             Wish::Publish { newer } => {
                 let version = book.rules.as_ref().map_or(1, |rules| rules.version) + newer;
                 let ends_at = rules.ends_at + 60_000 * version;
-                (Op::Publish { definition: Rules { version, ends_at, ..rules.clone() }, stock: Vec::new() }, None)
+                let loss_budget = rules.loss_budget.map(|most| most + 2475 * version);
+                (Op::Publish { definition: Rules { version, ends_at, loss_budget, ..rules.clone() }, stock: Vec::new() }, None)
             }
             Wish::Again { back } => return nth_last(&self.sent, back).cloned().unwrap_or_else(|| Op::Tick.into()),
             Wish::OtherBody { back } => {
@@ -303,16 +374,16 @@ impl Maker {
         format!("order{:011}", self.orders)
     }
 
-    fn pay(&mut self, book: &Book, aim: Aim, order: usize, extra: i64, again: bool, now: i64) -> Op {
+    fn pay(&mut self, book: &Book, (aim, order): (Aim, usize), extra: i64, again: bool, barred: Option<&'static str>, now: i64) -> Op {
         let order = owned(book, order, false, aimed(aim)).0;
-        let amount = book.orders.iter().find(|known| known.id == order).map_or(1, |known| book.amount(known));
+        let amount = book.orders.iter().find(|known| known.id == order).map_or(1, Order::amount);
         let known = nth_last(&self.transactions, 0).filter(|_| again).cloned();
         let transaction = known.unwrap_or_else(|| {
             let fresh = format!("transaction{}", self.transactions.len());
             self.transactions.push(fresh.clone());
             fresh
         });
-        Op::Pay { order, transaction, amount: amount + extra, paid_at: now.max(START) - 17 }
+        Op::Pay { order, transaction, amount: amount + extra, paid_at: now.max(START) - 17, barred }
     }
 }
 

@@ -14,9 +14,16 @@ type Cells = BTreeMap<(&'static str, String), Cell>;
 /// The invariants 1 to 3.
 pub fn hold(cells: &Cells) {
     let mut orders: BTreeMap<&str, &OrderRow> = BTreeMap::new();
+    let mut kept: BTreeMap<&str, i64> = BTreeMap::new();
     for ((_, id), cell) in cells {
         if let Cell::Row(Row::Order(order)) = cell {
             orders.insert(id, order);
+        }
+        if let Cell::Row(Row::Room(room)) = cell
+            && room.state == RoomState::Open
+            && room.reserve == 1
+        {
+            *kept.entry(&room.sku).or_default() += (room.least() - room.taken()).max(0);
         }
     }
     for ((_, id), cell) in cells {
@@ -27,7 +34,7 @@ pub fn hold(cells: &Cells) {
                 let units = |states: &[State]| -> i64 {
                     orders.values().filter(|order| order.sku == *id && states.contains(&order.state)).map(|order| order.quantity).sum()
                 };
-                assert_eq!(stock.held, units(&[State::Held, State::Closing]), "held {id}");
+                assert_eq!(stock.held, units(&[State::Held, State::Closing]) + kept.get(id.as_str()).unwrap_or(&0), "held {id}");
                 assert_eq!(stock.sold, units(&[State::Paid, State::Confirmed, State::Fulfilled]), "sold {id}");
             }
             Cell::Row(Row::Room(room)) => room_holds(id, room, &orders),
@@ -41,7 +48,14 @@ fn room_holds(id: &str, room: &RoomRow, orders: &BTreeMap<&str, &OrderRow>) {
     assert!(room.taken() <= room.size, "room {id} is overfull");
     let users: BTreeSet<_> = room.members.iter().map(|member| &member.0).collect();
     assert_eq!(users.len(), room.members.len(), "one seat per user in room {id}");
-    assert_eq!(room.state == RoomState::Formed, room.paid() == room.size, "room {id} is formed exactly when all is paid");
+    assert!(room.state == RoomState::Formed || room.paid() < room.size, "room {id} forms when all is paid");
+    let enough = if room.accept_from > 0 { room.accept_from.min(room.least()) } else { room.least() };
+    let waited = room.closed_at >= room.expires_at;
+    match room.state {
+        RoomState::Formed => assert!(room.paid() == room.size || (waited && room.paid() >= enough), "room {id} formed with too few"),
+        RoomState::Failed => assert!(room.taken() == 0 || (waited && room.paid() < enough), "room {id} failed with enough"),
+        RoomState::Open => {}
+    }
     assert!(room.state == RoomState::Open || room.paid() == room.taken(), "closed room {id} waits for somebody");
     assert_eq!(room.members.is_empty(), room.leader.is_empty(), "room {id} with members has a leader");
     assert!(room.members.is_empty() || room.leader_user().is_some(), "the leader of room {id} is a member");
@@ -64,16 +78,23 @@ fn order_holds(id: &str, order: &OrderRow, cells: &Cells) {
     let executed: i64 = order.refunds.iter().filter(|refund| refund.1 == 1).map(|refund| refund.0).sum();
     assert_eq!(order.refunded, executed, "order {id}: refunded");
     assert_eq!(order.transactions.iter().collect::<BTreeSet<_>>().len(), order.transactions.len(), "order {id}: one payment counted twice");
+    let live = matches!(order.state, State::Paid | State::Confirmed | State::Fulfilled);
+    let certain = matches!(order.state, State::Confirmed | State::Fulfilled);
     let kept = order.paid - due;
-    let right = match order.state {
-        State::Paid => kept == order.amount,
-        // A part may be on its way back.
-        State::Confirmed | State::Fulfilled => 0 < kept && kept <= order.amount,
-        _ => kept == 0,
+    // A part of what is certain may be on its way back; free orders keep nothing.
+    let is_right = |unit: i64| {
+        let price = unit * order.quantity;
+        if certain { kept <= price && (kept > 0 || price == 0) } else { kept == if live { price } else { 0 } }
     };
-    assert!(right, "order {id} is {:?}: {kept} fen are neither bought nor on their way back", order.state);
     let seated = matches!(order.state, State::Held | State::Closing | State::Paid | State::Confirmed | State::Fulfilled);
+    if order.room.is_empty() {
+        assert!(is_right(order.unit), "order {id} is {:?}: {kept} fen are neither bought nor on their way back", order.state);
+        assert_ne!(order.state, State::Paid, "order {id} waits for no room");
+        return;
+    }
     let Cell::Row(Row::Room(room)) = &cells[&("rooms", order.room.clone())] else { panic!("order {id} without a room") };
+    let unit = if room.state == RoomState::Formed { order.unit.min(room.price_at(room.paid())) } else { order.unit };
+    assert!(is_right(unit), "order {id} is {:?}: {kept} fen are neither bought nor on their way back", order.state);
     assert!(!seated || room.members.iter().any(|member| member.1 == id), "order {id} lost its seat");
 }
 

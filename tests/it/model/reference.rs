@@ -76,13 +76,19 @@ impl Reference {
         match op {
             Op::Publish { definition, stock } => self.book.publish(definition, stock),
             Op::SetStatus { step } => self.book.set_status(*step),
+            Op::SetSwitches { open, join } => self.book.set_switches(*open, *join),
             Op::AddStock { sku, units } => self.book.add_stock(sku, *units),
             Op::OpenRoom { room, order, user, device, sku, quantity } => self.open(room, Order::new(order, user, device, *quantity), sku),
-            Op::JoinRoom { room, order, user, device, quantity } => self.join(room, Order::new(order, user, device, *quantity)),
+            Op::JoinRoom { room, order, user, device, quantity, newcomer } => {
+                self.join(room, Order { newcomer: *newcomer, ..Order::new(order, user, device, *quantity) })
+            }
+            Op::OrderSolo { order, user, device, sku, quantity } => self.solo(Order::new(order, user, device, *quantity), sku),
             Op::PaymentAsked { order, user } => self.book.payment_asked(order, user, now),
             Op::Cancel { order, user } => self.book.cancel(order, user, now),
             Op::Closed { order } => self.book.closed(order, now),
-            Op::Pay { order, transaction, amount, paid_at } => self.book.pay(order, transaction, *amount, *paid_at, now),
+            Op::Pay { order, transaction, amount, paid_at, barred } => {
+                self.book.pay(order, (transaction, *amount, *paid_at), barred.is_some(), now)
+            }
             Op::Refunded { order, number } => self.book.refunded(order, *number),
             Op::Fulfil { order } => self.book.fulfil(order),
             Op::Refund { order, amount, reason } => self.book.refund(order, *amount, reason, now),
@@ -101,24 +107,23 @@ impl Reference {
             let order = book.order(&order.id).unwrap();
             return Ok(("opened", vec![book.room_row(at), book.order_row(order)]));
         }
-        let Some((rules, item)) = book.rules.clone().and_then(|rules| Some((rules.clone(), rules.items.get(sku)?.clone()))) else {
-            return no("not_found");
-        };
-        match book.status {
-            Some(Status::Ended) => return no("campaign_ended"),
-            _ if now >= rules.ends_at => return no("campaign_ended"),
-            Some(Status::Paused) => return no("campaign_not_live"),
-            _ if now < rules.starts_at => return no("campaign_not_live"),
-            _ => {}
-        }
-        book.bars(&order, true, sku)?;
+        let Some(item) = book.rules.as_ref().and_then(|rules| rules.items.get(sku).cloned()) else { return no("not_found") };
+        self.running()?;
+        let book = &mut self.book;
+        let rules = book.rules.clone().unwrap();
+        let tiers: Vec<_> = item.tiers.iter().map(|tier| (usize::try_from(tier.size).unwrap(), tier.price)).collect();
+        let others = if item.reserve_room { count(tiers[0].0) - 1 } else { 0 };
+        let unit = item.leader_price.unwrap_or(tiers[0].1);
+        book.bars(&order, Some(true), sku, order.quantity + others, unit)?;
+        let expires_at = rules.ends_at.min(now + rules.room_ttl);
         book.rooms.push(Room {
             id: id.to_owned(),
             sku: sku.to_owned(),
-            size: usize::try_from(item.tiers[0].size).unwrap(),
-            price: item.tiers[0].price,
+            tiers,
+            accept_from: rules.accept_from.map_or(0, |from| usize::try_from(from).unwrap()),
+            reserve: item.reserve_room,
             opened_at: now,
-            expires_at: rules.ends_at.min(now + rules.room_ttl),
+            expires_at,
             closed_at: 0,
             version: rules.version,
             state: RoomState::Open,
@@ -126,8 +131,33 @@ impl Reference {
             leader: Some(book.orders.len()),
             listed: false,
         });
-        book.plan("room", id, rules.ends_at.min(now + rules.room_ttl));
-        Ok(("opened", book.seat(order, true, book.rooms.len() - 1, now)))
+        book.plan("room", id, expires_at);
+        Ok(("opened", book.seat(Order { opener: true, unit, ..order }, book.rooms.len() - 1, now)))
+    }
+
+    fn solo(&mut self, order: Order, sku: &str) -> Answer {
+        let (now, book) = (self.now, &self.book);
+        if let Some(known) = book.order(&order.id) {
+            return Ok(("ordered", vec![book.order_row(known), Row::Id(order.id)]));
+        }
+        let item = book.rules.as_ref().and_then(|rules| rules.items.get(sku));
+        let Some(unit) = item.and_then(|item| item.solo_price) else { return no("not_found") };
+        self.running()?;
+        self.book.bars(&order, None, sku, order.quantity, unit)?;
+        let id = order.id.clone();
+        let at = self.book.place(Order { sku: sku.to_owned(), unit, ..order }, now);
+        Ok(("ordered", vec![self.book.order_row(at), Row::Id(id)]))
+    }
+
+    /// Whether anything new may begin.
+    fn running(&self) -> Result<(), (&'static str, Vec<Row>)> {
+        let rules = self.book.rules.as_ref().unwrap();
+        match self.book.status {
+            Some(Status::Ended) => no("campaign_ended"),
+            _ if self.now >= rules.ends_at => no("campaign_ended"),
+            _ if self.now < rules.starts_at => no("campaign_not_live"),
+            _ => self.book.halted(self.book.switches.open),
+        }
     }
 
     fn join(&mut self, room_id: &str, order: Order) -> Answer {
@@ -143,18 +173,20 @@ impl Reference {
         let shut = match room.state {
             RoomState::Formed | RoomState::Failed => Some("room_closed"),
             RoomState::Open if now >= room.expires_at => Some("room_expired"),
-            RoomState::Open if room.seats.len() >= room.size => Some("room_full"),
+            RoomState::Open if room.full() => Some("room_full"),
             RoomState::Open => None,
         };
         if let Some(word) = shut {
             let sku = room.sku.clone();
             return Err((word, self.alternative(&sku, &order.user).into_iter().map(Row::Other).collect()));
         }
-        if book.status == Some(Status::Paused) {
-            return no("campaign_not_live");
+        book.halted(book.switches.join)?;
+        if book.rules.as_ref().unwrap().newcomers_only && !order.newcomer {
+            return no("newcomers_only");
         }
-        book.bars(&order, false, &room.sku)?;
-        Ok(("joined", book.seat(order, false, at, now)))
+        let unit = room.tiers[0].1;
+        book.bars(&order, Some(false), &room.sku, room.needs(order.quantity), unit)?;
+        Ok(("joined", book.seat(Order { unit, ..order }, at, now)))
     }
 
     /// The fullest room, then the one that ends first, of those listed when the batch began.
@@ -163,11 +195,11 @@ impl Reference {
         let mut joinable = rooms.filter(|room| {
             room.sku == sku
                 && room.state == RoomState::Open
-                && room.seats.len() < room.size
+                && !room.full()
                 && self.now < room.expires_at
                 && !room.seats.iter().any(|&seat| self.book.orders[seat].user == user)
         });
-        joinable.next().map(|room| Alternative(room.id.clone(), count(room.size - room.seats.len()), room.expires_at))
+        joinable.next().map(|room| Alternative(room.id.clone(), count(room.size() - room.seats.len()), room.expires_at))
     }
 
     fn tick(&mut self) {
