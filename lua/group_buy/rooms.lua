@@ -179,16 +179,23 @@ function due.room(id, now)
   end
 end
 
-local CANDIDATES = 50 -- of all SKUs; looked at only when somebody was refused
+-- Looked at only when somebody was refused: of all SKUs, so many at a time and so many at most.
+local SOME, CANDIDATES = 50, 1000
 
 --- Another room of the SKU that this shopper could join: packed { room, seats left, expires_at }, or nothing.
 function rooms.alternative(sku, user, now)
-  local ids = redis.call("ZRANGE", state.key("joinable"), 0, CANDIDATES - 1)
-  for _, id in ipairs(ids) do
-    local room = state.view("rooms", id)
-    local left = room.size - room.taken
-    if room.state == "open" and room.sku == sku and left > 0 and now < room.expires_at and not members.order_of(room.members, user) then
-      return cmsgpack.pack({ id, left, room.expires_at })
+  for from = 0, CANDIDATES - 1, SOME do
+    local ids = redis.call("ZRANGE", state.key("joinable"), from, from + SOME - 1)
+    state.load("rooms", ids)
+    for _, id in ipairs(ids) do
+      local room = state.view("rooms", id)
+      local left = room.size - room.taken
+      if room.state == "open" and room.sku == sku and left > 0 and now < room.expires_at and not members.order_of(room.members, user) then
+        return cmsgpack.pack({ id, left, room.expires_at })
+      end
+    end
+    if #ids < SOME then
+      return nil
     end
   end
 end

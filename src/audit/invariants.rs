@@ -17,7 +17,7 @@ pub fn all(fold: &Fold) -> Vec<Check> {
     let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
     let status: Option<StatusRow> = fold.row("def", "status");
     let mut checks =
-        vec![stock_adds_up(&stock, &orders, &rooms), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders)];
+        vec![stock_adds_up(&stock, &orders, &rooms), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&rooms, &orders)];
     checks.extend(rules.zip(status).and_then(|(rules, status)| budget_is_kept(&rules, &status, &orders)));
     checks
 }
@@ -112,8 +112,14 @@ fn seat_fits(room: &RoomRow, order: &OrderRow, paid: i64) -> bool {
     }
 }
 
+/// What an order whose good is certain costs in the end: no more than its room formed at.
+fn price(rooms: &BTreeMap<String, RoomRow>, order: &OrderRow) -> i64 {
+    let reached = rooms.get(&order.room).filter(|room| room.state == RoomState::Formed).map(|room| room.price_at(room.paid()));
+    reached.map_or(order.amount, |reached| order.amount.min(reached * order.quantity))
+}
+
 /// 3: every fen that came in is kept by an order that has its good, or is on its way back exactly once.
-fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
+fn money_is_kept_or_returned(rooms: &BTreeMap<String, RoomRow>, orders: &BTreeMap<String, OrderRow>) -> Check {
     let mut wrong = Vec::new();
     for (id, order) in orders {
         let (due, done) = order.refunds.iter().fold((0, 0), |(due, done), refund| (due + refund.0, done + refund.0 * refund.1));
@@ -122,7 +128,10 @@ fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
             OrderState::Held | OrderState::Closing | OrderState::Released | OrderState::RefundDue | OrderState::Refunded => kept == 0,
             OrderState::Paid => kept == order.amount,
             // A part may have gone back, or be on its way; all of it undoes the order.
-            OrderState::Confirmed | OrderState::Fulfilled => (kept > 0 || order.amount == 0) && kept <= order.amount,
+            OrderState::Confirmed | OrderState::Fulfilled => {
+                let price = price(rooms, order);
+                (kept > 0 || price == 0) && kept <= price
+            }
         };
         if !right || done != order.refunded {
             wrong.push(format!("order {id} is {:?}: paid {}, to be returned {due}, returned {}", order.state, order.paid, order.refunded));
@@ -270,17 +279,20 @@ mod tests {
     #[test]
     fn money_must_be_kept_or_returned_once() {
         let paid = order(State::Paid, 100);
-        assert!(money_is_kept_or_returned(&one("o", paid.clone())).ok);
+        assert!(money_is_kept_or_returned(&BTreeMap::new(), &one("o", paid.clone())).ok);
         let released = OrderRow { state: State::Released, ..paid.clone() };
-        assert!(!money_is_kept_or_returned(&one("o", released)).ok, "paid, but released");
+        assert!(!money_is_kept_or_returned(&BTreeMap::new(), &one("o", released)).ok, "paid, but released");
         let due = |times: usize| OrderRow { state: State::RefundDue, refunds: vec![RefundRow(100, 0); times], ..paid.clone() };
-        assert!(money_is_kept_or_returned(&one("o", due(1))).ok);
-        assert!(!money_is_kept_or_returned(&one("o", due(2))).ok, "returned twice");
+        assert!(money_is_kept_or_returned(&BTreeMap::new(), &one("o", due(1))).ok);
+        assert!(!money_is_kept_or_returned(&BTreeMap::new(), &one("o", due(2))).ok, "returned twice");
         let part = |fen, state| OrderRow { state, refunds: vec![RefundRow(fen, 0)], ..paid.clone() };
-        assert!(money_is_kept_or_returned(&one("o", part(40, State::Confirmed))).ok);
-        assert!(money_is_kept_or_returned(&one("o", part(99, State::Fulfilled))).ok);
-        assert!(!money_is_kept_or_returned(&one("o", part(40, State::Paid))).ok, "a part, though nothing is certain");
-        assert!(!money_is_kept_or_returned(&one("o", part(100, State::Confirmed))).ok, "all of it, and yet confirmed");
-        assert!(!money_is_kept_or_returned(&one("o", part(40, State::RefundDue))).ok, "a part kept by an order that is undone");
+        assert!(money_is_kept_or_returned(&BTreeMap::new(), &one("o", part(40, State::Confirmed))).ok);
+        assert!(money_is_kept_or_returned(&BTreeMap::new(), &one("o", part(99, State::Fulfilled))).ok);
+        assert!(!money_is_kept_or_returned(&BTreeMap::new(), &one("o", part(40, State::Paid))).ok, "a part, though nothing is certain");
+        assert!(!money_is_kept_or_returned(&BTreeMap::new(), &one("o", part(100, State::Confirmed))).ok, "all of it, and yet confirmed");
+        assert!(
+            !money_is_kept_or_returned(&BTreeMap::new(), &one("o", part(40, State::RefundDue))).ok,
+            "a part kept by an order that is undone"
+        );
     }
 }

@@ -48,6 +48,7 @@ struct Row {
     size: i64,
     seats_taken: i64,
     seats_paid: i64,
+    units_kept: i64,
     leader_order_id: Option<OrderId>,
     leader_user_id: Option<UserId>,
     price_fen: Fen,
@@ -77,6 +78,7 @@ const COLUMNS: &[&str] = &[
     "seats_taken",
     "seats_paid",
     "seats_left",
+    "units_kept",
     "leader",
     "members",
     "price_fen",
@@ -103,7 +105,7 @@ pub async fn list(
     page: Page,
     csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
-    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
+    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, units_kept, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
                         expires_at, created_at, updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
@@ -156,6 +158,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 seats_taken: row.seats_taken,
                 seats_paid: row.seats_paid,
                 seats_left: row.size - row.seats_taken,
+                units_kept: row.units_kept,
                 leader: row.leader_user_id.map(name).unwrap_or_default(),
                 members,
                 price_fen: row.price_fen,

@@ -139,7 +139,14 @@ async fn as_newcomer(app: &App, wish: &Join<'_>) -> Result<Decided, Problem> {
         return Ok(decided);
     }
     let seat = newcomers::Seat { user: wish.shopper.user, order: wish.order, room: wish.room };
-    let claimed = newcomers::claim(&app.store, seat, app.clock.now()).await?;
+    let mut claimed = newcomers::claim(&app.store, seat, app.clock.now()).await?;
+    if claimed == Claimed::No
+        && let Some(other) = newcomers::claimed(&app.store, seat.user).await?
+    {
+        // That seat may have been given up a moment ago.
+        app.projector.caught_up(other.campaign()).await;
+        claimed = newcomers::claim(&app.store, seat, app.clock.now()).await?;
+    }
     let asked = wish.ask(&app.engine, claimed != Claimed::No).await;
     let settled = match (claimed, &asked) {
         (Claimed::Before, Ok(Decided { decision: Ok(taken), replayed: false, .. })) if taken.fresh => {
@@ -306,6 +313,7 @@ pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: 
         seats_taken: room.taken(),
         seats_paid: room.paid(),
         seats_left: room.size - room.taken(),
+        units_kept: room.kept(),
         leader: room.leader_user().map(name).unwrap_or_default(),
         members,
         price_fen: Fen::new(room.price),

@@ -22,6 +22,7 @@ bulk_row! {
         size: i64,
         seats_taken: i64,
         seats_paid: i64,
+        units_kept: i64,
         leader_order_id: Option<OrderId>,
         leader_user_id: Option<UserId>,
         price_fen: i64,
@@ -39,6 +40,7 @@ static ROOMS: LazyLock<BulkRows<Room>> = LazyLock::new(|| {
     BulkRows::insert(
         "rooms",
         "ON CONFLICT (id) DO UPDATE SET state = excluded.state, seats_taken = excluded.seats_taken, seats_paid = excluded.seats_paid, \
+         units_kept = excluded.units_kept, \
          leader_order_id = excluded.leader_order_id, leader_user_id = excluded.leader_user_id, price_fen = excluded.price_fen, \
          expires_at = excluded.expires_at, updated_at = excluded.updated_at, seq = excluded.seq WHERE excluded.seq > rooms.seq",
     )
@@ -70,6 +72,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         size: room.size,
         seats_taken: room.taken(),
         seats_paid: room.paid(),
+        units_kept: room.kept(),
         leader_order_id: OrderId::from_hot(campaign, &room.leader).ok(),
         leader_user_id: room.leader_user().map(UserId::from_hot).transpose()?,
         price_fen: room.price,

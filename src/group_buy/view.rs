@@ -91,6 +91,9 @@ pub struct RoomView {
     /// Seats one can still take.
     #[schema(minimum = 0, maximum = 200, example = 1)]
     pub seats_left: i64,
+    /// Units kept for its free seats, besides what the campaign has left; of items that reserve for the whole room.
+    #[schema(minimum = 0, example = 0)]
+    pub units_kept: i64,
     /// The leader's masked name.
     #[schema(example = "张**")]
     pub leader: String,

@@ -54,6 +54,15 @@ pub async fn claim(store: &Store, seat: Seat, now: UnixMs) -> Result<Claimed, St
     Ok(if before == Some((seat.room,)) { Claimed::Before } else { Claimed::No })
 }
 
+/// The order for which a shopper's claim stands.
+///
+/// # Errors
+/// When the database does not say.
+pub async fn claimed(store: &Store, user: UserId) -> Result<Option<OrderId>, StoreError> {
+    const CLAIMED: &str = "SELECT order_id FROM newcomer_claims WHERE user_id = $1";
+    Ok(fetch_optional!(store, (OrderId,), CLAIMED, user)?.map(|(order,)| order))
+}
+
 /// The seat of a room claimed before was taken as this order.
 ///
 /// # Errors

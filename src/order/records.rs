@@ -181,6 +181,9 @@ pub const COLUMNS: &[&str] = &[
     "user_id",
     "definition_version",
     "updated_at",
+    "refund_due_fen",
+    "share_token",
+    "metadata",
 ];
 
 /// A campaign's orders, newest first.

@@ -31,7 +31,7 @@ records! {
     }
 
     /// One thing on sale.
-    GroupBuyItem => tiers_rise_and_fall {
+    GroupBuyItem => prices_fit {
         /// The stock-keeping unit, unique in the campaign.
         sku: String => sku(),
         /// Its name.
@@ -123,7 +123,11 @@ impl GroupBuyItem {
     }
 }
 
-fn tiers_rise_and_fall(item: &GroupBuyItem, reader: &mut Reader) {
+fn prices_fit(item: &GroupBuyItem, reader: &mut Reader) {
+    if item.leader_price_fen > item.tiers.first().map(|tier| tier.price_fen) {
+        // What is paid above the price reached goes back, so it could never be had.
+        reader.fault_at("leader_price_fen", "must not be higher than the first tier's price");
+    }
     for (i, (lower, upper)) in item.tiers.iter().zip(item.tiers.iter().skip(1)).enumerate() {
         if upper.size <= lower.size {
             reader.fault_at(&format!("tiers[{}].size", i + 1), "must be larger than the size before");

@@ -50,6 +50,13 @@ pub struct Step {
 }
 
 impl<'p> Offer<'p> {
+    /// Of a ladder, how many must pay at least.
+    #[must_use]
+    pub fn least(&self) -> Option<i64> {
+        let tiers = &self.item.tiers;
+        tiers.first().filter(|_| tiers.len() > 1).map(|tier| tier.size)
+    }
+
     /// The offer of an item: a room's own size and price, else those of the item's first tier.
     #[must_use]
     pub fn new(item: &'p ItemView, room: Option<&RoomView>, t: Texts) -> Option<Self> {
@@ -113,7 +120,9 @@ pub struct Seat<'p> {
 #[must_use]
 pub fn seats<'p>(data: &'p PageData, offer: Option<&Offer<'_>>, t: Texts) -> Vec<Seat<'p>> {
     let members = data.room.as_ref().map_or(&[][..], |room| &room.members);
-    let size = offer.and_then(|offer| usize::try_from(offer.size).ok()).unwrap_or_default();
+    let formed = data.room.as_ref().is_some_and(|room| room.state == RoomState::Formed);
+    // A room that has formed has no free seats, however large it could have become.
+    let size = if formed { 0 } else { offer.and_then(|offer| usize::try_from(offer.size).ok()).unwrap_or_default() };
     // Whoever opens a room takes its first seat.
     let role = |place: usize| if data.room.is_none() && place == 0 { t.say("seat_you") } else { t.say("seat_free") };
     let free = |place| Seat { kind: "free", face: "+".to_owned(), name: "", role: role(place), word: "" };

@@ -79,7 +79,10 @@ pub fn state(data: &PageData) -> State {
     }
     match &data.room {
         Some(room) if room.seats_left <= 0 => State::Full,
-        _ if shown_items(data).iter().all(|item| item.stock_left <= 0) => State::SoldOut,
+        // Units kept for the room's own seats are not on sale elsewhere.
+        room if room.as_ref().is_none_or(|room| room.units_kept == 0) && shown_items(data).iter().all(|item| item.stock_left <= 0) => {
+            State::SoldOut
+        }
         Some(_) => State::Open,
         None => State::Live,
     }

@@ -70,6 +70,7 @@ fn room(id: &str, state: RoomState, size: i64, members: &[(&str, bool)]) -> Room
         seats_taken: taken,
         seats_paid: i64::try_from(members.iter().filter(|member| member.paid).count()).unwrap(),
         seats_left: size - taken,
+        units_kept: 0,
         leader: members.first().map(|member| member.name.clone()).unwrap_or_default(),
         members,
         price_fen: Fen::new(4950),
@@ -121,6 +122,21 @@ fn the_page_tells_the_whole_offer_in_both_languages() {
     assert!(!zh.contains("42.77") && !zh.contains("4277"), "what it costs is nobody's business");
 }
 
+#[test]
+fn units_kept_for_a_room_are_not_sold_out_for_those_who_join_it() {
+    let mut data = with_room(data("a"), RoomState::Open, &[("张**", true)]);
+    campaign(&mut data).items[0].stock_left = 0;
+    assert!(render(&data, En).unwrap().contains("data-state=\"sold_out\""));
+    Arc::make_mut(data.room.as_mut().unwrap()).units_kept = 2;
+    assert!(render(&data, En).unwrap().contains("data-state=\"open\""));
+}
+
+#[test]
+fn a_room_that_has_formed_has_no_free_seats() {
+    let data = with_room(data("a"), RoomState::Formed, &[("张**", true), ("A**", true)]);
+    assert!(!render(&data, En).unwrap().contains("class=\"free\""));
+}
+
 /// A ladder of two to four people, whose leader pays less, sold alone too.
 fn ladder(paid: usize, state: RoomState) -> PageData {
     let mut data = data("樱桃");
@@ -145,7 +161,7 @@ fn a_ladder_shows_its_steps_and_the_one_that_is_reached() {
         "¥39.00 for the host · ¥80.00 bought alone",
         "<li class=\"next\"><b>¥49.50</b>2 people</li><li class=\"\"><b>¥40.00</b>3 people</li><li class=\"\"><b>¥35.00</b>4 people</li>",
         "data-price=\"4950\" data-own=\"3900\" data-solo=\"8000\"",
-        "You pay for a seat, 1 more do the same: complete.",
+        "Complete when 2 have paid. More people, lower price: the difference goes back.",
         "sets the price, and the difference goes back",
     ] {
         assert!(page.contains(told), "{told}\n{page}");

@@ -58,7 +58,8 @@ impl<'p> Page<'p> {
         let mut items: Vec<Offer<'p>> = shown.into_iter().filter_map(|item| Offer::new(item, room, t)).collect();
         let offer = if items.len() == 1 { items.pop() } else { None };
         let size = offer.as_ref().map_or(0, |offer| offer.size);
-        let (head, sub) = headline(state, room, size, t);
+        let least = offer.as_ref().and_then(Offer::least);
+        let (head, sub) = headline(state, room, (size, least), t);
         let (deadline, other) = (Deadline::of(data), t.0.other());
         Self {
             summary: offer.as_ref().map_or_else(|| t.say("step_join").to_owned(), |offer| summary(offer, t)),
@@ -98,11 +99,12 @@ impl<'p> Page<'p> {
 }
 
 /// What the page says first.
-fn headline(state: State, room: Option<&RoomView>, size: i64, t: Texts) -> (String, String) {
+fn headline(state: State, room: Option<&RoomView>, (size, least): (i64, Option<i64>), t: Texts) -> (String, String) {
     let said = |key: String| t.say(&key).to_owned();
     match (state, room) {
         (State::Open, Some(room)) => still_open(room, t),
         (State::Formed, Some(room)) => (t.say("formed_head").to_owned(), formed(room, t)),
+        (State::Live, _) if least.is_some() => (t.say("live_head").to_owned(), t.fill("ladder_sub", least)),
         (State::Live, _) if size > 0 => (t.say("live_head").to_owned(), t.fill("live_sub", [size - 1])),
         (State::Live, _) => (t.say("live_head").to_owned(), t.say("step_join").to_owned()),
         _ => (said(format!("{}_head", state.word())), said(format!("{}_sub", state.word()))),

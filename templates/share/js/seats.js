@@ -22,7 +22,9 @@ let shown = Number(page.taken); // seats taken, as painted
 
 function paintSeats() {
   const members = room.members;
-  const seats = Array.from({ length: room.size }, (_, place) => seat(members[place]));
+  // A room that has formed has no free seats, however large it could have become.
+  const size = room.state === "formed" ? members.length : room.size;
+  const seats = Array.from({ length: size }, (_, place) => seat(members[place]));
   for (const fresh of seats.slice(shown, members.length)) {
     fresh.classList.add("new");
   }

@@ -23,7 +23,7 @@ function stateNow() {
   if (room && room.seats_left <= 0) {
     return "full";
   }
-  if (shop.left <= 0) {
+  if (shop.left <= 0 && !(room && room.units_kept > 0)) {
     return "sold_out";
   }
   return room ? "open" : "live";
@@ -61,7 +61,7 @@ function headline(state) {
   const fill = {
     open: stillOpen,
     formed: () => [say("formed_head"), formed()],
-    live: () => [say("live_head"), page.sku ? say("live_sub", page.size - 1) : say("step_join")],
+    live: () => [say("live_head"), page.least ? say("ladder_sub", page.least) : page.sku ? say("live_sub", page.size - 1) : say("step_join")],
   }[state];
   const [head, sub] = fill ? fill() : [say(`${state}_head`), say(`${state}_sub`)];
   if (order && order.state === "paid" && ["open", "full"].includes(state)) {
