@@ -1,11 +1,13 @@
-//! Commands that work on one campaign: rebuild and audit. They may run beside a server: cursor, claim and fence keep them apart.
+//! Commands that work on one campaign or chain: rebuild, audit, verify-chain. The first two may run beside a server: cursor, claim and fence keep them apart.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::app::{engine_and_projector, program_of};
 use crate::audit;
+use crate::bargain::verify::{Known, verify};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::dev;
@@ -61,6 +63,19 @@ pub async fn rebuild(settings: Settings, campaign: CampaignId) -> Result<ExitCod
         }
         Outcome::Frozen | Outcome::Gone => Err(format!("{campaign} has no live state to rebuild").into()),
     }
+}
+
+/// Checks a chain's proof, of a file or of standard input; the exit code says whether it holds.
+///
+/// # Errors
+/// When it cannot be read, or what is wrong with it.
+pub fn verify_chain(proof: Option<&Path>, known: &Known) -> Result<ExitCode, Box<dyn Error>> {
+    let text = match proof {
+        Some(path) => std::fs::read_to_string(path)?,
+        None => std::io::read_to_string(std::io::stdin())?,
+    };
+    say(&verify(&text, known)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks a campaign's invariants; the exit code says whether they hold.

@@ -107,8 +107,9 @@ pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedS
 fn not_built(definition: &Definition, report: &mut CheckReport) {
     let own = match &definition.rules {
         Rules::GroupBuy(own) => own,
-        Rules::Bargain(_) | Rules::Referral(_) => {
-            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy campaigns only");
+        Rules::Bargain(_) => return,
+        Rules::Referral(_) => {
+            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy and bargain campaigns only");
             return;
         }
     };

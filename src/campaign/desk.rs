@@ -11,9 +11,11 @@ use serde_json::json;
 
 use super::http::{blocked, json as to_json, report as check_report};
 use super::live::{self, existing};
+use super::model::Kind;
 use super::ops::{self, Step};
 use super::records::{self, Record, RecordState};
 use crate::app::App;
+use crate::bargain::records::{ChainFigures, figures};
 use crate::code::Code;
 use crate::http::answer::Decided;
 use crate::http::body::{Json, KeyedJson, Nothing};
@@ -68,6 +70,9 @@ pub struct Report {
     stock: Vec<StockView>,
     /// Rooms by state.
     rooms: BTreeMap<String, i64>,
+    /// Chains in figures, of a bargain; else null.
+    #[schema(required = true)]
+    chains: Option<ChainFigures>,
     /// Orders by state.
     orders: BTreeMap<String, i64>,
     /// Shoppers with an order.
@@ -162,9 +167,9 @@ macro_rules! step {
     };
 }
 
-step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms or joins; deadlines and payments go on.");
+step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms, joins or cuts; deadlines and payments go on.");
 step!(resume, "/operator/v1/campaigns/{id}/resume", Step::Resume, "End a pause.");
-step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms; open rooms may fill until their deadline.");
+step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms or chains; open ones may go on until their deadline.");
 
 async fn set_status(app: &App, operator: &Operator<Editor>, campaign: CampaignId, step: Step) -> Result<HttpResponse, Problem> {
     let before = running(app, campaign).await?.state;
@@ -229,6 +234,10 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
     let record = existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
     let rooms = fetch_all!(&app.store, (String, i64), ROOMS, id.0)?;
+    let chains = match record.definition.kind() {
+        Kind::Bargain => Some(figures(&app.store, id.0).await?),
+        Kind::GroupBuy | Kind::Referral => None,
+    };
     let orders = fetch_all!(&app.store, (String, i64), ORDERS, id.0)?;
     let (shoppers, paid, refunded) = crate::store::fetch_one!(&app.store, (i64, i64, i64), MONEY, id.0)?;
     let (share_visits,) = crate::store::fetch_one!(&app.store, (i64,), VISITS, id.0)?;
@@ -241,6 +250,7 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         state: record.state,
         stock,
         rooms: rooms.into_iter().collect(),
+        chains,
         orders: orders.into_iter().collect(),
         shoppers,
         paid_fen: Fen::new(paid),

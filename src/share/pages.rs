@@ -21,6 +21,7 @@ use super::page::{self, Asked, PageData};
 use super::shelf::Shelf;
 use super::token::ShareToken;
 use crate::app::App;
+use crate::bargain::view::ChainView;
 use crate::campaign::view::CampaignView;
 use crate::clock::UnixMs;
 use crate::code::Code;
@@ -28,7 +29,7 @@ use crate::crypto::sha256_hex;
 use crate::group_buy::view::RoomView;
 use crate::hot::Place;
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, RoomId, UserId};
 
 /// Where the page takes its data from; the application provides it from hot state.
 pub trait PageSource {
@@ -38,6 +39,8 @@ pub trait PageSource {
     fn joinable(&self, id: CampaignId, most: usize) -> impl Future<Output = Result<Vec<RoomView>, Problem>>;
     /// A room.
     fn room(&self, id: RoomId) -> impl Future<Output = Result<Option<RoomView>, Problem>>;
+    /// A chain.
+    fn chain(&self, id: ChainId) -> impl Future<Output = Result<Option<ChainView>, Problem>>;
     /// The masked name of a shopper.
     fn masked_name(&self, id: UserId) -> impl Future<Output = Result<String, Problem>>;
     /// The newest op of a campaign that this process saw decided.

@@ -2,6 +2,8 @@
 
 mod attacks;
 mod campaigns;
+mod chain_orders;
+mod chains;
 mod cash_desk;
 mod contract;
 mod documents;
