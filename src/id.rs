@@ -209,6 +209,67 @@ campaign_bound_id!(RoomId, "room_", 24, "The id of a room.");
 campaign_bound_id!(ChainId, "chain_", 24, "The id of a chain.");
 campaign_bound_id!(OrderId, "ord_", 24, "The id of an order, also the payment provider's trade number.");
 
+/// What a share link may lead to within its campaign: a room or a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetId {
+    /// A group-buy room.
+    Room(RoomId),
+    /// A bargain chain.
+    Chain(ChainId),
+}
+
+impl TargetId {
+    /// The campaign it belongs to.
+    #[must_use]
+    pub const fn campaign(&self) -> CampaignId {
+        match self {
+            Self::Room(id) => id.campaign(),
+            Self::Chain(id) => id.campaign(),
+        }
+    }
+}
+
+impl FromStr for TargetId {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        text.parse().map(Self::Room).or_else(|_no_room| text.parse().map(Self::Chain))
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(id) => fmt::Display::fmt(id, f),
+            Self::Chain(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
+impl Serialize for TargetId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for TargetId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("The id of a room or a chain."))
+            .pattern(Some("^(room|chain)_[0-9A-Za-z]{24}$"))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for TargetId {}
+
 #[cfg(test)]
 mod tests {
     use super::{CampaignId, NotAnId, OrderId, RoomId, UserId};

@@ -92,15 +92,15 @@ end
 --- The chain's order was given up unpaid. The chain goes on while its deadline stands.
 function program.released(_, order, now)
   local chain = state.get("chains", order.chain)
-  if now >= deadline(chain) then
-    finish(order.chain, chain, "expired", now)
-    return
-  end
   chain.order = ""
   if keeps(chain) then
     stock.hold(chain.sku, 1)
   end
-  state.put("chains", order.chain, chain)
+  if now >= deadline(chain) then
+    finish(order.chain, chain, "expired", now)
+  else
+    state.put("chains", order.chain, chain)
+  end
 end
 
 --- A payment came after its order was given up: it buys if the chain stands, no other order has taken its place and there is a unit.

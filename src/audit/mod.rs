@@ -195,7 +195,8 @@ async fn sql_rooms(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<C
 
 /// SQL's chains say what the log says.
 async fn sql_chains(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Check, StoreError> {
-    const CHAINS: &str = "SELECT id, state, price_fen, cuts_taken, helps FROM chains WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    const CHAINS: &str =
+        "SELECT id, state, price_fen, cuts_taken, helps FROM chains WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), String::new());
     loop {
         let rows = fetch_all!(store, (String, String, i64, i64, i64), CHAINS, campaign, &after, PAGE)?;

@@ -90,7 +90,7 @@ fn state(chain: &ChainRow, orders: &BTreeMap<String, OrderRow>) -> Option<String
             matches!(order, OrderState::Confirmed | OrderState::Fulfilled | OrderState::RefundDue | OrderState::Refunded)
         }
         (State::Bought, None) => false,
-        (State::Expired, order) => order.is_none_or(|order| !matches!(order, OrderState::Held | OrderState::Closing | OrderState::Paid)),
+        (State::Expired, _) => chain.order.is_empty(),
     };
     (!right || !ordered).then(|| format!("is {:?} with {} of {} steps taken and order {order:?}", chain.state, chain.taken, chain.needed))
 }

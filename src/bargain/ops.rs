@@ -14,9 +14,29 @@ use crate::order::row::OrderRow;
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op<'a> {
-    StartChain { chain: &'a str, user: &'a str, device: &'a str, sku: &'a str, curve: i64, steps: &'a [i64], seed: &'a str, commitment: &'a str },
-    CutChain { chain: &'a str, user: &'a str, device: &'a str, newcomer: bool },
-    OrderChain { chain: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64 },
+    StartChain {
+        chain: &'a str,
+        user: &'a str,
+        device: &'a str,
+        sku: &'a str,
+        curve: i64,
+        steps: &'a [i64],
+        seed: &'a str,
+        commitment: &'a str,
+    },
+    CutChain {
+        chain: &'a str,
+        user: &'a str,
+        device: &'a str,
+        newcomer: bool,
+    },
+    OrderChain {
+        chain: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        quantity: i64,
+    },
 }
 
 /// Who acts.
@@ -82,8 +102,7 @@ pub async fn start(
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let (seed, commitment) = (schedule.seed.as_ref().map(Seed::hex).unwrap_or_default(), schedule.commitment());
     let curve = Algorithm::from(curve).number();
-    let op =
-        Op::StartChain { chain: id.hot(), user, device, sku, curve, steps: &schedule.steps, seed: &seed, commitment: &commitment };
+    let op = Op::StartChain { chain: id.hot(), user, device, sku, curve, steps: &schedule.steps, seed: &seed, commitment: &commitment };
     let asks = Asks { who: user.to_owned(), target: format!("{sku} chain"), to_anybody: NO_CHAIN_FOR_ANYBODY };
     ask(engine, campaign, &op, key, asks, |word, payload| {
         let id = str::from_utf8(payload.get(1)?).ok()?;

@@ -59,7 +59,9 @@ pub fn verify(text: &str, known: &Known) -> Result<String, Wrong> {
     let steps: Vec<i64> = proof.schedule_fen.into_iter().collect::<Option<_>>().ok_or(Wrong::StillOpen)?;
     let seed = match (proof.algorithm, proof.seed) {
         (Algorithm::Random, None) => return Err(Wrong::StillOpen),
-        (Algorithm::Random, Some(text)) => Some(Seed::read(&text).ok_or_else(|| Wrong::Unreadable("the seed is not 64 hex digits".into()))?),
+        (Algorithm::Random, Some(text)) => {
+            Some(Seed::read(&text).ok_or_else(|| Wrong::Unreadable("the seed is not 64 hex digits".into()))?)
+        }
         (Algorithm::Even | Algorithm::FrontLoaded, _) => None,
     };
     let way = steps.iter().try_fold(0_i64, |sum, step| sum.checked_add(*step)).ok_or(Wrong::OtherSchedule)?;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{BargainItem, BargainLimits, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, ReserveStock, Rules, Surface, Tier};
+use super::model::{
+    BargainItem, BargainLimits, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, ReserveStock, Rules, Surface, Tier,
+};
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
 use crate::money::Fen;

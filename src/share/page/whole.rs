@@ -152,7 +152,7 @@ fn summary(offer: &Offer<'_>, t: Texts) -> String {
     format!("¥{} {}{base}", offer.price, offer.label)
 }
 
-const fn shop(state: CampaignState) -> &'static str {
+pub(super) const fn shop(state: CampaignState) -> &'static str {
     match state {
         CampaignState::Scheduled => "scheduled",
         CampaignState::Live => "live",

@@ -2,9 +2,10 @@
 
 mod attacks;
 mod campaigns;
-mod chain_orders;
-mod chains;
 mod cash_desk;
+mod chain_orders;
+mod chain_races;
+mod chains;
 mod contract;
 mod documents;
 mod edges;
