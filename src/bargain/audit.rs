@@ -84,13 +84,12 @@ fn state(chain: &ChainRow, orders: &BTreeMap<String, OrderRow>) -> Option<String
         State::Bought | State::Expired => (chain.buy_by > 0) == complete && chain.closed_at > 0,
     };
     let ordered = match (chain.state, order) {
-        (State::Open | State::FloorReached, None) => chain.order.is_empty(),
+        (State::Open | State::FloorReached, None) | (State::Expired, _) => chain.order.is_empty(),
         (State::Open | State::FloorReached, Some(order)) => matches!(order, OrderState::Held | OrderState::Closing),
         (State::Bought, Some(order)) => {
             matches!(order, OrderState::Confirmed | OrderState::Fulfilled | OrderState::RefundDue | OrderState::Refunded)
         }
         (State::Bought, None) => false,
-        (State::Expired, _) => chain.order.is_empty(),
     };
     (!right || !ordered).then(|| format!("is {:?} with {} of {} steps taken and order {order:?}", chain.state, chain.taken, chain.needed))
 }

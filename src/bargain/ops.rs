@@ -12,31 +12,14 @@ use crate::id::{CampaignId, ChainId, DeviceId, OrderId, UserId};
 use crate::order::row::OrderRow;
 
 #[derive(Serialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(tag = "op")]
 enum Op<'a> {
-    StartChain {
-        chain: &'a str,
-        user: &'a str,
-        device: &'a str,
-        sku: &'a str,
-        curve: i64,
-        steps: &'a [i64],
-        seed: &'a str,
-        commitment: &'a str,
-    },
-    CutChain {
-        chain: &'a str,
-        user: &'a str,
-        device: &'a str,
-        newcomer: bool,
-    },
-    OrderChain {
-        chain: &'a str,
-        order: &'a str,
-        user: &'a str,
-        device: &'a str,
-        quantity: i64,
-    },
+    #[serde(rename = "start_chain")]
+    Start { chain: &'a str, user: &'a str, device: &'a str, sku: &'a str, curve: i64, steps: &'a [i64], seed: &'a str, commitment: &'a str },
+    #[serde(rename = "cut_chain")]
+    Cut { chain: &'a str, user: &'a str, device: &'a str, newcomer: bool },
+    #[serde(rename = "order_chain")]
+    Order { chain: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64 },
 }
 
 /// Who acts.
@@ -102,7 +85,7 @@ pub async fn start(
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let (seed, commitment) = (schedule.seed.as_ref().map(Seed::hex).unwrap_or_default(), schedule.commitment());
     let curve = Algorithm::from(curve).number();
-    let op = Op::StartChain { chain: id.hot(), user, device, sku, curve, steps: &schedule.steps, seed: &seed, commitment: &commitment };
+    let op = Op::Start { chain: id.hot(), user, device, sku, curve, steps: &schedule.steps, seed: &seed, commitment: &commitment };
     let asks = Asks { who: user.to_owned(), target: format!("{sku} chain"), to_anybody: NO_CHAIN_FOR_ANYBODY };
     ask(engine, campaign, &op, key, asks, |word, payload| {
         let id = str::from_utf8(payload.get(1)?).ok()?;
@@ -124,7 +107,7 @@ pub async fn cut(
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<Chained>, Trouble> {
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::CutChain { chain: id.hot(), user, device, newcomer };
+    let op = Op::Cut { chain: id.hot(), user, device, newcomer };
     let asks = Asks { who: user.to_owned(), target: id.hot().to_owned(), to_anybody: NO_CUT_FOR_ANYBODY };
     ask(engine, id.campaign(), &op, key, asks, |word, payload| {
         Some(Chained { fresh: word == "cut", id, chain: ChainRow::read(payload.first()?).ok()? })
@@ -148,7 +131,7 @@ pub async fn order(engine: &Engine, id: ChainId, shopper: Shopper, key: Option<&
     let campaign = id.campaign();
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::OrderChain { chain: id.hot(), order: order.hot(), user, device, quantity: 1 };
+    let op = Op::Order { chain: id.hot(), order: order.hot(), user, device, quantity: 1 };
     let answer = engine.submit(campaign, Class::Admit, &op, key).await?;
     decided(answer, |word, payload| {
         let id = str::from_utf8(payload.get(1)?).ok()?;

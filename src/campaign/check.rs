@@ -96,6 +96,7 @@ pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedS
     surface_rules(definition, &mut report);
     texts(definition, &mut report);
     prices(definition, &mut report);
+    free_floors(definition, &mut report);
     for other in others_sharing_sku.iter().take(MAX_ITEMS) {
         let message = format!("{} is also in {} ({})", other.sku, other.campaign_id, other.title);
         report.warn("shared_sku", "liebian-one-offer", "items", message);
@@ -201,6 +202,15 @@ fn prices(definition: &Definition, report: &mut CheckReport) {
     }
     for (i, item) in items.iter().enumerate() {
         item_prices(item, i, definition.group_buy().is_some(), report);
+    }
+}
+
+/// A chain that is cut down to nothing cannot be paid for.
+fn free_floors(definition: &Definition, report: &mut CheckReport) {
+    let items = definition.bargain().map_or(&[][..], |own| &own.items);
+    for (i, _item) in items.iter().enumerate().filter(|(_, item)| item.floor_price_fen == Fen::ZERO) {
+        let field = format!("items[{i}].floor_price_fen");
+        report.warn("free_of_charge", "liebian-offer", field, "payment providers refuse amounts of 0 fen");
     }
 }
 
@@ -336,6 +346,7 @@ mod tests {
         assert!(codes(&run(cream(), random.clone()).errors).contains(&("random_cuts", "cuts.curve")));
         let mut web = random;
         web["surface"] = json!("web");
+        assert_eq!(codes(&run(cream(), web.clone()).errors), [], "a bargain can be published");
         assert!(!codes(&run(cream(), web).errors).contains(&("random_cuts", "cuts.curve")));
         let two = json!({"surface": "mini_program", "acknowledge_level_two": false});
         assert!(codes(&run(friends(), two).errors).contains(&("level_two_not_acknowledged", "acknowledge_level_two")));

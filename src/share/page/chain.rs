@@ -83,7 +83,7 @@ struct Cut<'p> {
 
 /// An item one can start a chain of.
 struct Item<'p> {
-    item: &'p ItemView,
+    sold: &'p ItemView,
     floor: Fen,
     start: String,
 }
@@ -138,17 +138,17 @@ impl<'p> ChainPage<'p> {
         let shown = campaign.items.iter().filter(|item| chain.is_none_or(|chain| chain.sku == item.sku));
         let item = |item: &'p ItemView| {
             let floor = item.floor_price_fen.unwrap_or(item.list_price_fen);
-            Item { item, floor, start: t.fill("chain_start_of", [&item.title]) }
+            Item { sold: item, floor, start: t.fill("chain_start_of", [&item.title]) }
         };
         let mut items: Vec<Item<'p>> = shown.map(item).collect();
-        let left_units = items.iter().map(|item| item.item.stock_left.max(0)).sum();
+        let left_units = items.iter().map(|item| item.sold.stock_left.max(0)).sum();
         let item = if items.len() == 1 { items.pop() } else { None };
         let state = State::of(data, left_units);
         let (until, time_label) = deadline(data, t);
         let (head, sub) = headline(state, chain, item.as_ref(), bargain, t);
         let other = t.0.other();
         Self {
-            price: chain.map(|chain| chain.price_fen).or(item.as_ref().map(|item| item.item.list_price_fen)),
+            price: chain.map(|chain| chain.price_fen).or(item.as_ref().map(|item| item.sold.list_price_fen)),
             label: if chain.is_some() { t.say("chain_price_now") } else { t.say("list_price") },
             summary: summary(chain, item.as_ref(), bargain, t),
             news: chain.map(|chain| progress(chain, t)).unwrap_or_default(),

@@ -171,7 +171,7 @@ fn play(book: &mut Book, wish: &Wish, random: bool, number: usize, now: i64) -> 
     let owner = book.chains.get(pick(book.chains.len())).map_or_else(|| user.clone(), |chain| chain.user.clone());
     let order = book.orders.get(pick(book.orders.len())).map_or_else(|| id('x', 1), |order| order.id.clone());
     let buyer = book.orders.get(pick(book.orders.len())).map_or_else(|| user.clone(), |order| book.chains[order.chain].user.clone());
-    let buyer = if wish.flag || wish.which % 4 > 0 { buyer } else { user.clone() };
+    let buyer = if wish.flag || !wish.which.is_multiple_of(4) { buyer } else { user.clone() };
     match wish.kind {
         0..4 => {
             let item = &book.rules.items[SKU];
@@ -198,7 +198,7 @@ fn play(book: &mut Book, wish: &Wish, random: bool, number: usize, now: i64) -> 
             (Op::CutChain { chain, user, device, newcomer: wish.flag }, said)
         }
         11..15 => {
-            let user = if wish.flag || wish.which % 4 > 0 { owner } else { user };
+            let user = if wish.flag || !wish.which.is_multiple_of(4) { owner } else { user };
             let made = id('o', number);
             let said = book.order_chain(&chain, &made, (&user, &device), now);
             (Op::OrderChain { chain, order: made, user, device, quantity: 1 }, said)
@@ -297,7 +297,7 @@ async fn compare(campaign: &Campaign, book: &Book, tally: &Tally) {
     let expected: BTreeMap<String, OrderRow> = (0..book.orders.len()).map(|at| (book.orders[at].id.clone(), book.order_row(at))).collect();
     for order in expected.values() {
         count(tally, &order.reason);
-        if order.settled != "" && order.paid_at > order.pay_by {
+        if !order.settled.is_empty() && order.paid_at > order.pay_by {
             count(tally, "again");
         }
     }
