@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Event, bargain, served, time_of};
+use crate::support::{Event, bargain, served, time_of, within};
 
 const RANDOM: &str = "random";
 
@@ -298,6 +298,27 @@ served! {
         assert!(seen.iter().all(|text| !text.contains(&secret)) && !app.log().contains(&secret));
         assert_eq!(revealed["schedule_fen"].as_array().unwrap().iter().filter(|step| step.is_i64()).count(), 4);
         app.wait_until_projected().await;
+    }
+
+    async fn a_chain_is_the_same_after_redis_has_lost_everything(app: &mut TestApp) {
+        let (campaign, owner, chain) = app.chain_of(&json!({"cuts": {"curve": RANDOM}, "reserve_stock": "at_start"})).await;
+        let bob = app.helped(&chain).await;
+        let (before, proof) = (app.chain(&chain).await, app.proof(&chain).await);
+        app.wait_until_projected().await;
+        app.redis.kill();
+        std::fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("lose it");
+        app.redis.restart().await;
+        within(10, "the campaign is brought back", async || app.get(&format!("/v1/chains/{chain}")).await.status == 200).await;
+        assert_eq!((app.chain(&chain).await, app.proof(&chain).await), (before, proof));
+        assert_eq!(app.cut(&bob, &chain).await.expect(200).json["chain"]["cuts_taken"], 1);
+        assert_eq!(app.start_chain(&owner, &campaign).await.expect(200).at("/chain/id"), chain);
+        for _ in 0..3 {
+            app.helped(&chain).await;
+        }
+        let order = app.order_chain(&owner, &chain).await.expect(201).at("/order/id");
+        app.pay(&owner, &order).await.expect(200);
+        assert!(checked(env!("CARGO_BIN_EXE_liebian"), &["verify-chain"], &app.proof(&chain).await).0);
+        app.is_sound(&campaign).await;
     }
 
     async fn operators_see_chains_and_their_figures(app: &mut TestApp) {
