@@ -300,6 +300,23 @@ served! {
         app.wait_until_projected().await;
     }
 
+    async fn a_key_gives_the_first_answer_again(app: &mut TestApp) {
+        let (campaign, _, chain) = app.chain_of(&json!({})).await;
+        let bob = app.shopper("Bob").await;
+        let first = app.start_chain(&bob, &campaign).key("start").await.expect(201);
+        let again = app.start_chain(&bob, &campaign).key("start").await.expect(201);
+        assert_eq!((again.replayed(), again.at("/chain/id")), (true, first.at("/chain/id")));
+        assert_eq!(app.start_chain(&bob, &campaign).await.expect(200).at("/chain/id"), first.at("/chain/id"), "without one: the chain there is");
+        let cut = app.cut(&bob, &chain).key("cut").await.expect(201);
+        app.helped(&chain).await;
+        let again = app.cut(&bob, &chain).key("cut").await.expect(201);
+        assert_eq!((again.replayed(), &again.json["chain"]["cuts_taken"]), (true, &cut.json["chain"]["cuts_taken"]));
+        let own = app.cut(&bob, &first.at("/chain/id")).key("own").await.refused(403, "own_chain");
+        assert!(!own.replayed() && app.cut(&bob, &first.at("/chain/id")).key("own").await.refused(403, "own_chain").replayed());
+        let order = app.order_chain(&bob, &first.at("/chain/id")).key("order").await.expect(201);
+        assert_eq!(app.order_chain(&bob, &first.at("/chain/id")).key("order").await.expect(201).at("/order/id"), order.at("/order/id"));
+    }
+
     async fn a_chain_is_the_same_after_redis_has_lost_everything(app: &mut TestApp) {
         let (campaign, owner, chain) = app.chain_of(&json!({"cuts": {"curve": RANDOM}, "reserve_stock": "at_start"})).await;
         let bob = app.helped(&chain).await;
