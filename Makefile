@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint load bench screenshots \
+.PHONY: help setup run test lint load bench screenshots openapi \
         need-rust need-redis need-postgres need-luacheck need-nextest need-wrk need-browser
 
 VALKEY_VERSION := 9.1.2.post2
@@ -89,6 +89,10 @@ test: need-rust need-redis need-postgres need-nextest need-browser ## Runs all t
 	  echo "==> NOT RUN: the OpenAPI document against the server. schemathesis could not be fetched; set SCHEMATHESIS=/folder/it/is/in to run it."; \
 	fi; \
 	exit $$failed
+
+openapi: need-rust ## Writes docs/openapi.json, which a test compares with what is served
+	cargo run --quiet --locked -- openapi > docs/openapi.json.half
+	mv docs/openapi.json.half docs/openapi.json
 
 load: need-rust ## Throws a spike at the server that `make run` started with LIEBIAN_RATE_LIMITS=off, then audits it
 	@echo "==> Building the load test (the first time takes a minute)"

@@ -21,6 +21,7 @@ CREATE TABLE chains (
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
     seq             BIGINT NOT NULL,
+    version         BIGINT NOT NULL, -- of the definition it was started under
     CHECK (cuts_taken <= cuts_needed AND floor_price_fen <= price_fen AND price_fen <= start_price_fen)
 );
 CREATE INDEX chains_by_campaign ON chains (campaign_id, created_at, id);

@@ -1,11 +1,13 @@
-//! Commands that work on one campaign or chain: rebuild, audit, verify-chain. The first two may run beside a server: cursor, claim and fence keep them apart.
+//! Commands: rebuild and audit one campaign, reconcile all money, check a chain's proof. The first three may run beside a server: cursor,
+//! claim and fence keep them apart.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::app::{engine_and_projector, program_of};
+use crate::app::{App, engine_and_projector, program_of};
 use crate::audit;
 use crate::bargain::verify::{Known, verify};
 use crate::clock::Clock;
@@ -19,6 +21,10 @@ use crate::projector::cursor::Cursor;
 use crate::projector::recovery::{Mode, Outcome};
 use crate::projector::{Halt, Projector, Tail};
 use crate::store::Store;
+
+/// How long campaigns may take to open.
+const OPENING: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a command works with.
 struct Tools {
@@ -96,6 +102,43 @@ pub async fn audit(settings: Settings, campaign: CampaignId) -> Result<ExitCode,
     for check in &report.checks {
         say(&format!("{} {:28} {}", if check.ok { "ok   " } else { "WRONG" }, check.name, check.detail));
     }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Compares the payment provider's books, SQL and live orders of some days; the exit code says whether anything differed, mended or not.
+///
+/// # Errors
+/// When Redis, SQL or the provider does not do its part.
+pub async fn reconcile(settings: Settings, days: u16) -> Result<ExitCode, Box<dyn Error>> {
+    let app = App::start(dev::attach(settings)?.for_serve()?).await?;
+    // What is mended must come into SQL, whether a server runs beside this or not.
+    let (stop, keeper) = app.spawn_keeper();
+    let opened = async {
+        while !app.opened().await? {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok::<_, Box<dyn Error>>(())
+    };
+    tokio::time::timeout(OPENING, opened).await.map_err(|_late| "not all campaigns could be opened")??;
+    let report = app.cashier.reconcile(days).await?;
+    let _gone = stop.send(true);
+    keeper.await?;
+    for finding in &report.findings {
+        say(&format!(
+            "{:6} {:27} {} {}",
+            if finding.mended { "mended" } else { "WRONG" },
+            finding.kind.word(),
+            finding.subject,
+            finding.detail
+        ));
+    }
+    let told: usize = report.counts.values().sum();
+    let unasked =
+        if report.orders_not_asked == 0 { String::new() } else { format!(", {} orders could not be asked", report.orders_not_asked) };
+    say(&format!(
+        "{} payments, {} refunds, {} orders of {days} days compared: {told} differ{unasked}",
+        report.payments, report.refunds, report.orders
+    ));
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -14,6 +14,7 @@ use crate::bargain::projection::ChainProjection;
 use crate::bargain::view::ChainView;
 use crate::campaign::live::{self, Definitions};
 use crate::campaign::projection::CampaignProjection;
+use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::crypto::Secrets;
 use crate::group_buy;
 use crate::group_buy::projection::RoomProjection;
 use crate::group_buy::view::RoomView;
+use crate::hot::lane::Gate;
 use crate::hot::redis::CallError;
 use crate::hot::{Engine, Place, Program};
 use crate::http::health::Check;
@@ -31,8 +33,11 @@ use crate::http::stream::LiveFeed;
 use crate::http::traffic::Traffic;
 use crate::http::{idempotency, telemetry};
 use crate::id::{CampaignId, ChainId, RoomId, UserId};
-use crate::identity::{Names, Revocations, revocation};
+use crate::identity::{Initial, Names, Revocations, revocation};
+use crate::operator::events::http::Waits;
+use crate::operator::projection::AuditProjection;
 use crate::operator::{Role, keys};
+use crate::order::budget::Call;
 use crate::order::cashier::Cashier;
 use crate::order::projection::OrderProjection;
 use crate::order::provider::{Provider, Shop};
@@ -41,7 +46,7 @@ use crate::projector::{Projection, Projector, keeper};
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
-use crate::store::{Store, StoreError, execute, fetch_one, fetch_optional};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -49,6 +54,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const CASHIER_EVERY: Duration = Duration::from_millis(250);
 /// How often other processes' sandbox clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the next reconciliation is due.
+const TURN_EVERY: Duration = Duration::from_secs(1);
+/// How far a reconciliation by schedule goes back, in days.
+const RECONCILED_DAYS: u16 = 3;
 /// SQL this far behind is no longer ready.
 const READY_LAG: Duration = Duration::from_secs(5);
 
@@ -97,6 +106,10 @@ pub struct App {
     pub visits: Visits,
     /// Limits per address, subnet, device and user.
     pub limits: Arc<Limits>,
+    /// Calls that wait for events.
+    pub waits: Waits,
+    /// What reports share.
+    pub reports: Reports,
     /// Requests, counted.
     pub traffic: Arc<Traffic>,
     /// Renders the figures.
@@ -134,7 +147,8 @@ impl App {
             None => Arc::new(Shop),
         };
         let (engine, projector) = engine_and_projector(&config, &store, &clock, provider.name())?;
-        let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), provider);
+        let effort = config.effort;
+        let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), (provider, effort));
         let app = Self {
             names: Names::default(),
             definitions: Definitions::default(),
@@ -142,6 +156,8 @@ impl App {
             pages: Pages::default(),
             visits: Visits::default(),
             limits: Arc::new(Limits::new(config.rate_limits, config.trusted_proxies.clone())),
+            waits: Waits::default(),
+            reports: Reports::default(),
             traffic: Arc::default(),
             metrics: telemetry::start_counting()?,
             draining: watch::Sender::new(false),
@@ -210,7 +226,30 @@ impl App {
         };
         let lag = self.lag();
         let projector = if lag > READY_LAG { Err(format!("SQL is {} s behind", lag.as_secs())) } else { Ok(()) };
-        vec![Check::new("sql", sql), Check::new("redis", redis), Check::new("projector", projector)]
+        let provider = if sql.is_ok() { self.provider_check().await } else { Check::new("provider", Ok(())) };
+        vec![Check::new("sql", sql), Check::new("redis", redis), Check::new("projector", projector), provider]
+    }
+
+    /// Told only: a provider that fails is no reason to send shoppers elsewhere.
+    async fn provider_check(&self) -> Check {
+        let mut pausing = Vec::new();
+        for call in Call::ALL {
+            let left = self.cashier.budget.left(call, self.clock.now()).await;
+            if let Some(until) = left.ok().and_then(|left| left.paused_until) {
+                pausing.push(format!("{} calls pause until {}", call.word(), until.rfc3339()));
+            }
+        }
+        Check { name: "provider", ok: true, detail: pausing.join(", ") }
+    }
+
+    /// Whether every campaign that serves is open in this process.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn opened(&self) -> Result<bool, StoreError> {
+        const SERVING: &str = "SELECT campaign_id FROM cursors WHERE state = 'serving' LIMIT 100000";
+        let serving = fetch_all!(&self.store, (CampaignId,), SERVING)?;
+        Ok(serving.iter().all(|(campaign,)| self.engine.knows(*campaign) && matches!(self.engine.gate(*campaign), Gate::Open(_))))
     }
 
     /// How long the oldest answered op of this process waits for SQL.
@@ -287,6 +326,9 @@ impl App {
         chores.spawn(Arc::clone(self).sweep());
         chores.spawn(Arc::clone(self).write_visits());
         chores.spawn(Arc::clone(self).work_for_orders());
+        if self.config.effort.reconcile_seconds > 0 {
+            chores.spawn(Arc::clone(self).reconcile_in_turn());
+        }
         chores.spawn(Arc::clone(&self.feed).run());
         if self.sandbox.is_some() {
             chores.spawn(Arc::clone(self).follow_clock());
@@ -342,6 +384,23 @@ impl App {
         }
     }
 
+    /// Compares the books by schedule, one process at a time.
+    async fn reconcile_in_turn(self: Arc<Self>) {
+        let mut every = tokio::time::interval(TURN_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            match self.cashier.takes_turn_to_reconcile(self.config.effort.reconcile_seconds).await {
+                Ok(true) => match self.cashier.reconcile(RECONCILED_DAYS).await {
+                    Ok(report) => tracing::info!(ok = report.ok, payments = report.payments, refunds = report.refunds, "reconciled"),
+                    Err(why) => tracing::warn!(%why, "the books could not be compared"),
+                },
+                Ok(false) => {}
+                Err(why) => tracing::warn!(%why, "nobody knows when the books are to be compared"),
+            }
+        }
+    }
+
     async fn order_round(&self) -> Result<bool, StoreError> {
         let mut worked = self.cashier.round().await?;
         if let Some(sandbox) = &self.sandbox {
@@ -358,8 +417,10 @@ impl App {
         let mut every = tokio::time::interval(revocation::REFRESH);
         loop {
             every.tick().await;
-            if let Err(why) = self.revocations.refresh(&self.store, self.clock.now()).await {
-                tracing::warn!(%why, "ended sessions could not be read");
+            match self.revocations.refresh(&self.store, self.clock.now()).await {
+                // Whoever was erased elsewhere has no name here any more.
+                Ok(erased) => erased.into_iter().for_each(|user| self.names.set(user, Initial(None))),
+                Err(why) => tracing::warn!(%why, "ended sessions could not be read"),
             }
         }
     }
@@ -371,6 +432,10 @@ impl App {
             self.metrics.run_upkeep();
             if let Err(why) = idempotency::sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old idempotency keys could not be swept");
+            }
+            match crate::order::books::waiting(&self.store).await {
+                Ok(waiting) => waiting.count(),
+                Err(why) => tracing::warn!(%why, "waiting work could not be counted"),
             }
             if let Err(why) = self.revocations.sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old session ends could not be swept");
@@ -390,8 +455,13 @@ pub fn engine_and_projector(
     provider: &'static str,
 ) -> Result<(Arc<Engine>, Arc<Projector>), StartError> {
     let engine = Arc::new(Engine::new(&config.redis_url, Arc::clone(clock))?);
-    let projections: Vec<Box<dyn Projection>> =
-        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(ChainProjection), Box::new(OrderProjection { provider })];
+    let projections: Vec<Box<dyn Projection>> = vec![
+        Box::new(CampaignProjection),
+        Box::new(RoomProjection),
+        Box::new(ChainProjection),
+        Box::new(OrderProjection { provider }),
+        Box::new(AuditProjection),
+    ];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
 }

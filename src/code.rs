@@ -87,6 +87,7 @@ codes! {
     HelpLimitReached "help_limit_reached" 409 Later "No more helps are allowed per shopper";
     OrderNotPayable "order_not_payable" 409 Never "This order cannot be paid";
     OrderNotCancellable "order_not_cancellable" 409 Never "This order cannot be cancelled";
+    OrderNotFulfillable "order_not_fulfillable" 409 Later "This order cannot be fulfilled now";
     NotRefundable "not_refundable" 409 Never "This order cannot be refunded so";
     ChainComplete "chain_complete" 409 Never "This chain is complete";
     FloorNotReached "floor_not_reached" 409 Later "The floor price is not reached yet";

@@ -29,6 +29,8 @@ pub enum Command {
     Dev,
     /// The server, against the Redis and SQL that the settings name
     Serve,
+    /// Print the OpenAPI document, then end
+    Openapi,
     /// Bring the SQL schema up to date, then end
     Migrate,
     /// Rebuild a campaign's live state from the log that SQL keeps
@@ -54,6 +56,12 @@ pub enum Command {
     Audit {
         /// Its id, `cmp_…`
         campaign: CampaignId,
+    },
+    /// Compare the payment provider's books, SQL and live orders; mend what a repeat mends, list what differs
+    Reconcile {
+        /// How many days back
+        #[arg(long, default_value_t = 7, value_parser = value_parser!(u16).range(1..=366))]
+        days: u16,
     },
 }
 
@@ -96,6 +104,9 @@ pub struct Settings {
     /// How long callers are waited for.
     #[command(flatten)]
     pub patience: Patience,
+    /// How work on money is tried.
+    #[command(flatten)]
+    pub effort: Effort,
     /// Be ready although Redis promises less than `appendfsync always`, true or false
     #[arg(long, env = "LIEBIAN_ACCEPT_WEAK_REDIS", action = clap::ArgAction::Set, default_value_t = false, global = true)]
     pub accept_weak_redis: bool,
@@ -127,6 +138,20 @@ pub struct Patience {
     pub connections_per_address: u32,
 }
 
+/// How often work on money is tried, and how often the books are compared.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Effort {
+    /// Tries after which a refund or a payment waits for a person
+    #[arg(long, env = "LIEBIAN_REFUND_TRIES", default_value_t = 20, value_parser = value_parser!(u16).range(1..), global = true)]
+    pub refund_tries: u16,
+    /// Failing calls of one sort that the payment provider bears in a minute; then such calls pause
+    #[arg(long, env = "LIEBIAN_PROVIDER_FAILURES_PER_MINUTE", default_value_t = 30, value_parser = value_parser!(u16).range(1..=6000), global = true)]
+    pub provider_failures_per_minute: u16,
+    /// Seconds between two reconciliations with the payment provider's books; 0: only when asked
+    #[arg(long, env = "LIEBIAN_RECONCILE_SECONDS", default_value_t = 3600, global = true)]
+    pub reconcile_seconds: u32,
+}
+
 /// The settings, complete.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -152,6 +177,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// How long callers are waited for.
     pub patience: Patience,
+    /// How work on money is tried.
+    pub effort: Effort,
     /// Whether weaker Redis persistence is accepted.
     pub accept_weak_redis: bool,
 }
@@ -182,6 +209,7 @@ impl Settings {
             operator_key: self.operator_key,
             rate_limits: self.rate_limits,
             patience: self.patience,
+            effort: self.effort,
             accept_weak_redis: self.accept_weak_redis,
         })
     }

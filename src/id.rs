@@ -80,6 +80,9 @@ pub struct ChainId(Base62<TAG>, Base62<CHANCE>);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(Base62<TAG>, Base62<CHANCE>);
 
+/// What ids of examples are made of.
+const SHOWN: &str = "k4fQz2LmB8vTn1xYcD5hJw7R";
+
 macro_rules! plain_id {
     ($name:ident, $prefix:literal, $chance:literal, $about:literal) => {
         impl $name {
@@ -194,6 +197,7 @@ macro_rules! text_id {
                     .schema_type(utoipa::openapi::schema::Type::String)
                     .description(Some($about))
                     .pattern(Some(concat!("^", $prefix, "[0-9A-Za-z]{", $chance, "}$")))
+                    .examples([format!("{}{}", $prefix, SHOWN.get(..$chance).unwrap_or_default())])
                     .into()
             }
         }

@@ -34,12 +34,14 @@ async fn main() -> ExitCode {
             Ok(config) => run_serve(config, false).await,
             Err(why) => Err(why.into()),
         },
+        Command::Openapi => openapi(),
         Command::Migrate => migrate(settings.database_url).await,
         Command::Rebuild { campaign } => admin::rebuild(settings, campaign).await,
         Command::VerifyChain { proof, start_fen, floor_fen, commitment } => {
             admin::verify_chain(proof.as_deref(), &Known { start_fen, floor_fen, commitment })
         }
         Command::Audit { campaign } => admin::audit(settings, campaign).await,
+        Command::Reconcile { days } => admin::reconcile(settings, days).await,
     };
     outcome.unwrap_or_else(|why| {
         say_wrong(why.as_ref());
@@ -80,6 +82,11 @@ async fn demo_lines(app: &App) -> Result<Vec<String>, Box<dyn Error>> {
     lines.push(format!("docs_url={}/docs/", app.config.public_url));
     lines.push(format!("operator_key={key}"));
     Ok(lines)
+}
+
+fn openapi() -> Outcome {
+    say(&[serde_json::to_string_pretty(&server::document())?]);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn migrate(database_url: Option<String>) -> Outcome {

@@ -46,7 +46,7 @@ function chains.cut(id, chain, user, steps, now)
   end
   chain.taken, chain.price = chain.taken + steps, chain.price - fen
   chain.cuts = cuts.add(chain.cuts, user, steps, fen)
-  log.emit("bargain.cut", { chain = id, user = user, steps = steps, fen = fen })
+  log.emit("bargain.cut", { chain = id, user = user, steps = steps, amount = fen })
   if chain.taken < chain.needed then
     chain.next = schedules.step(id, chain.taken + 1)
   else

@@ -13,10 +13,8 @@ local function shut(chain, now)
     return "chain_complete"
   elseif chain.state == "expired" or now >= chain.expires_at then
     return "chain_expired"
-  elseif rules.status().status == "paused" then
-    return "campaign_not_live"
   end
-  return nil
+  return rules.halted("join")
 end
 
 --- Why this shopper may not help now, or nil.
@@ -32,7 +30,7 @@ local function barred(op, now)
 end
 
 --- Help a chain: take its next step, a newcomer the next few at once. A repeat is recognised by the cut that the shopper has in the chain,
---- even when the chain has ended. An ended campaign lets its open chains go on; a paused one does not.
+--- even when the chain has ended. An ended campaign lets its open chains go on; one that is paused, or takes nobody, does not.
 ---
 --- @arg   chain user device newcomer (whether the shopper is one)
 --- @reply cut chain

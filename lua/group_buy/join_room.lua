@@ -18,7 +18,7 @@ end
 --- @reply joined room order
 --- @reply already_in_room room order
 --- @refuse not_found | campaign_not_live | newcomers_only | room_closed, room_expired, room_full (with an alternative)
----         | device_limit_reached | order_limit_reached | room_limit_reached | unpaid_limit_reached | sold_out
+---         | device_limit_reached | order_limit_reached | room_limit_reached | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held
 function ops.join_room(op, now)
   local room = state.get("rooms", op.room)
@@ -35,12 +35,14 @@ function ops.join_room(op, now)
   local closed = shut(room, now)
   if closed then
     return refuse(closed, rooms.alternative(room.sku, op.user, now))
-  elseif rules.status().status == "paused" then
-    return refuse("campaign_not_live")
+  end
+  local halted = rules.halted("join")
+  if halted then
+    return refuse(halted)
   elseif rules.get().newcomers_only and not op.newcomer then
     return refuse("newcomers_only")
   end
-  local refusal = seats.barred(op, room.sku, "joined", rooms.units(room, op.quantity))
+  local refusal = seats.barred(op, room.sku, "joined", rooms.units(room, op.quantity), room.price)
   if refusal then
     return refuse(refusal)
   end

@@ -3,9 +3,9 @@ local function offer(sku)
   return rules.get() and rules.get().items[sku]
 end
 
---- What every order must pass besides its room: device, allowance, units that must be left. `kind` is `opened`, `joined` or nil. Answers a
---- refusal word or nil.
-local function barred(op, sku, kind, units)
+--- What every order must pass besides its room: device, allowance, units that must be left, budget. `kind` is `opened`, `joined` or nil,
+--- `price` that of a unit. Answers a refusal word or nil.
+local function barred(op, sku, kind, units, price)
   local most = rules.get().limits
   if not limits.device_allows(op.user, op.device, most.users_per_device) then
     return "device_limit_reached"
@@ -19,6 +19,8 @@ local function barred(op, sku, kind, units)
     return "unpaid_limit_reached"
   elseif not stock.has(sku, units) then
     return "sold_out"
+  elseif not budget.fits({ state = "held", sku = sku, unit = price, quantity = op.quantity, room = op.room or "" }) then
+    return "budget_exhausted"
   end
   return nil
 end
@@ -49,7 +51,7 @@ end
 --- @arg   room order user device sku quantity
 --- @reply opened room order
 --- @refuse not_found | campaign_not_live | campaign_ended | device_limit_reached | order_limit_reached | room_limit_reached
----         | unpaid_limit_reached | sold_out
+---         | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held, group_buy.room_opened
 function ops.open_room(op, now)
   if state.raw("rooms", op.room) then
@@ -58,7 +60,8 @@ function ops.open_room(op, now)
   local item = offer(op.sku)
   local reserve = item and item.reserve_room and item.tiers[1].size or 0
   local units = op.quantity + math.max(0, reserve - 1)
-  local refusal = not item and "not_found" or rules.closed(now) or barred(op, op.sku, "opened", units)
+  local price = item and (item.leader_price or item.tiers[1].price)
+  local refusal = not item and "not_found" or rules.closed(now) or barred(op, op.sku, "opened", units, price)
   if refusal then
     return refuse(refusal)
   end

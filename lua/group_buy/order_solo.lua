@@ -4,7 +4,7 @@
 --- @arg   order user device sku quantity
 --- @reply ordered order id
 --- @refuse not_found (also where the item is not sold alone) | campaign_not_live | campaign_ended | device_limit_reached
----         | order_limit_reached | unpaid_limit_reached | sold_out
+---         | order_limit_reached | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held
 function ops.order_solo(op, now)
   if state.raw("orders", op.order) then
@@ -12,7 +12,7 @@ function ops.order_solo(op, now)
   end
   local item = seats.offer(op.sku)
   local price = item and item.solo_price
-  local refusal = not price and "not_found" or rules.closed(now) or seats.barred(op, op.sku, nil, op.quantity)
+  local refusal = not price and "not_found" or rules.closed(now) or seats.barred(op, op.sku, nil, op.quantity, price)
   if refusal then
     return refuse(refusal)
   end

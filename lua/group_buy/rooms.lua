@@ -127,8 +127,11 @@ end
 local function units_again(order, now)
   if rules.closed(now) == "campaign_ended" or not stock.has(order.sku, order.quantity) or rooms.over_limit(order.user) then
     return false
+  elseif not budget.fits(order) then
+    return false
   end
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid")
   return true
 end
@@ -143,11 +146,14 @@ function program.seat_again(order_id, order, now)
     return false
   elseif members.order_of(room.members, order.user) or not stock.has(order.sku, rooms.units(room, order.quantity)) then
     return false
+  elseif not budget.fits(order) then
+    return false
   elseif rooms.over_limit(order.user, allowance(order)) then
     return false
   end
   rooms.lend(room)
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid", allowance(order))
   rooms.seat(order.room, room, order.user, order_id, now)
   return true

@@ -36,14 +36,20 @@ schema = {
   },
 
   rows = {
-    -- one row, field "status"
+    -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
+    -- counted under a loss budget only
     def = {
       read = function(packed)
         local row = cmsgpack.unpack(packed)
-        return { status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5] }
+        return {
+          status = row[1], version = row[2], rooms_open = row[3], rooms_formed = row[4], rooms_failed = row[5], paused_by = row[6],
+          open = row[7], join = row[8], loss = row[9],
+        }
       end,
       write = function(row)
-        return cmsgpack.pack({ row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed })
+        return cmsgpack.pack({
+          row.status, row.version, row.rooms_open, row.rooms_formed, row.rooms_failed, row.paused_by, row.open, row.join, row.loss,
+        })
       end,
     },
 
@@ -86,9 +92,9 @@ schema = {
     },
 
     -- field: order; room, chain: the one it belongs to, "" for none; opener: 1 if it opened its room; asked: 1 when its payment was
-    -- asked for; newcomer: 1 if its buyer must be one when it is paid; hold: ms from placing to `pay_by`. Once money or a reason is to be told, a MessagePack array follows:
-    -- transactions: every payment number seen for it, settled: the one that pays it; refunds: a list of { fen, 1 when executed }, whose
-    -- place is the number of the refund
+    -- asked for; newcomer: 1 if its buyer must be one when it is paid; hold: ms from placing to `pay_by`. Once money or a
+    -- reason is to be told, a MessagePack array follows: transactions: every payment number seen for it, settled: the one that
+    -- pays it; refunds: a list of { fen, 1 when executed }, whose place is the number of the refund
     orders = {
       read = function(packed)
         local state_number, marks, quantity, unit, created_at, hold, version, sku, user, target, after = read_off(ORDER, packed)
@@ -133,8 +139,8 @@ schema = {
     },
 
     -- field: chain; needed, taken: steps; start, floor, price, next: fen, `next` is what the next step takes off, 0 after the last;
-    -- reserve: 1 if a unit is kept for it; buy_by: 0 before the floor is reached; order: the one that waits for its payment or has bought, "" for
-    -- none; cuts: who took which steps (`lua/bargain/cuts.lua`)
+    -- reserve: 1 if a unit is kept for it; buy_by: 0 before the floor is reached; order: the one that waits for its payment or has
+    -- bought, "" for none; cuts: who took which steps (`lua/bargain/cuts.lua`)
     chains = {
       read = function(packed)
         local marks, needed, taken, start, floor, price, next_fen, started_at, expires_at, buy_by, closed_at, version, sku, user, order,

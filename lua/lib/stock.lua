@@ -15,6 +15,11 @@ function stock.has(sku, units)
   return state.counters("stock", sku).left >= units
 end
 
+--- How many units are left.
+function stock.left(sku)
+  return state.counters("stock", sku).left
+end
+
 --- A seat is taken: left to held. Ask `has` first.
 function stock.hold(sku, units)
   move(sku, units, "left", "held")

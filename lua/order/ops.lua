@@ -11,7 +11,7 @@ local function expired(order, now)
   if order.state == "held" then
     return now >= order.pay_by
   end
-  return (order.state == "closing" or order.state == "released") and order.reason ~= "cancelled"
+  return (order.state == "closing" or order.state == "released") and order.reason ~= "cancelled" and not orders.called_off(order)
 end
 
 --- The shopper asks for the payment: from now on only the provider can say that it was not paid. A repeat finds it asked.
@@ -107,7 +107,8 @@ local function settle(id, order, op, now)
 end
 
 --- Money came in. A repeat is recognised by the provider's transaction number.
---- A payment after the seat was given up is seated again if room, units and allowance permit, else it goes back: never dropped.
+--- A payment after the seat was given up is seated again if room, units and allowance permit, else it goes back: never dropped. It also
+--- goes back if an operator has called the order off.
 --- `barred` says why this buyer may not have the order any more (newcomers_only): its seat is free and the payment goes back.
 ---
 --- @arg   order transaction amount paid_at barred
@@ -122,16 +123,17 @@ function ops.pay(op, now)
   elseif seen(order, op.transaction) then
     return reply("paid", state.raw("orders", id))
   end
+  local called_off = orders.called_off(order)
   local waiting = order.state == "held" or order.state == "closing"
   order.transactions[#order.transactions + 1] = op.transaction
   order.paid = order.paid + op.amount
   if op.amount ~= order.unit * order.quantity then
     send_back(id, order, op, "amount_differs")
-  elseif op.barred and (waiting or order.state == "released") then
+  elseif (op.barred or called_off) and (waiting or order.state == "released") then
     if waiting then
-      orders.release(id, order, now, op.barred)
+      orders.release(id, order, now, op.barred or order.reason)
     end
-    turn_down(id, order, op, op.barred)
+    turn_down(id, order, op, op.barred or "late_payment")
   elseif waiting then
     settle(id, order, op, now)
   elseif order.state == "released" and program.seat_again(id, order, now) then

@@ -4,16 +4,19 @@
 ---      │        └─ refund_due ── refunded
 ---      └─ closing ── released          (a late payment: seated again, or refund_due)
 ---
---- What an order means to the thing it buys is the program's own: `program.paid`, `program.released`, `program.seat_again`.
+--- What an order means to the thing it buys is the program's own: `program.paid`, `program.released`, `program.seat_again`,
+--- `program.undone`.
 
-program = {} -- paid(id, order, now) · released(id, order, now) · seat_again(id, order, now) -> whether it was possible
+-- paid(id, order, now) · released(id, order, now) · seat_again(id, order, now) -> whether it was possible · undone(id, order, now)
+program = {}
 
 orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is, in which room or chain if in one, and whether its buyer must be a newcomer;
---- `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing. The units must be left, the limits kept.
+--- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), in which room or chain if in
+--- one, and whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing.
+--- The units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
   local order = {
@@ -22,15 +25,17 @@ function orders.place(op, sku, price, allowance, now)
     pay_by = now + definition.payment_ttl, version = definition.version, asked = 0, reason = "", transactions = {},
   }
   stock.hold(order.sku, order.quantity)
+  budget.take(order)
   limits.count(order.user, 1, "orders", "unpaid", allowance)
   limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
-  log.emit("order.held", { order = id })
+  log.emit("order.held", { order = id, share = op.share })
   return state.put("orders", id, order)
 end
 
 --- Gives up an unpaid order: seat, units and allowance are free again.
 function orders.release(id, order, now, reason)
+  budget.give(order)
   order.state, order.reason = "released", reason
   stock.release(order.sku, order.quantity)
   limits.count(order.user, -1, "orders", "unpaid")
@@ -45,6 +50,14 @@ function orders.close(id, order, now, reason)
   timers.at("close", id, now + CLOSING_PATIENCE)
   log.emit("order.closing", { order = id })
   state.put("orders", id, order)
+end
+
+-- Why an unpaid order is given up without an operator having said so. Any other reason is an operator's own words.
+local OURS = { cancelled = true, hold_expired = true, close_unanswered = true }
+
+--- Whether an operator called this unpaid order off: then no payment brings it back.
+function orders.called_off(order)
+  return (order.state == "closing" or order.state == "released") and not OURS[order.reason]
 end
 
 --- Ends a hold: at once if no payment was ever asked for, through the provider otherwise.
@@ -64,7 +77,7 @@ function orders.refund(id, order, amount, transaction, reason)
 end
 
 --- What was paid and is neither back nor on its way back.
-local function kept(order)
+function orders.kept(order)
   local amount = order.paid
   for _, refund in ipairs(order.refunds) do
     amount = amount - refund[1]
@@ -74,7 +87,8 @@ end
 
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
-  local amount = kept(order)
+  local amount = orders.kept(order)
+  budget.give(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, -1, "orders")
@@ -87,7 +101,7 @@ end
 --- The order's good is certain, at this price of a unit. What was paid above it goes back; who paid less pays no more.
 function orders.confirm(id, price)
   local order = state.get("orders", id)
-  local above = math.min((order.unit - price) * order.quantity, kept(order))
+  local above = math.min((order.unit - price) * order.quantity, orders.kept(order))
   order.state = "confirmed"
   log.emit("order.confirmed", { order = id })
   if above > 0 then
@@ -106,6 +120,6 @@ end
 function due.close(id, now)
   local order = state.get("orders", id)
   if order.state == "closing" then
-    orders.release(id, order, now, "close_unanswered")
+    orders.release(id, order, now, orders.called_off(order) and order.reason or "close_unanswered")
   end
 end

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Check, fold::Fold};
 use crate::bargain::audit::wrongs as chain_wrongs;
 use crate::bargain::row::{ChainRow, ScheduleRow};
-use crate::campaign::ops::StockRow;
+use crate::campaign::ops::{StatusRow, StockRow};
+use crate::campaign::rules::Rules;
 use crate::group_buy::row::{RoomRow, State as RoomState};
 use crate::order::row::{OrderRow, State as OrderState};
 
@@ -26,7 +27,33 @@ pub fn all(fold: &Fold) -> Vec<Check> {
         format!("{} chains, {} cuts", chains.len(), chains.values().map(|chain| chain.cuts.len()).sum::<usize>()),
         &chain_wrongs(&chains, &schedules, &orders),
     );
-    vec![stock_adds_up(&stock, &orders, kept), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders), prefixes]
+    let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
+    let status: Option<StatusRow> = fold.row("def", "status");
+    let mut checks =
+        vec![stock_adds_up(&stock, &orders, kept), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&orders), prefixes];
+    checks.extend(rules.zip(status).and_then(|(rules, status)| budget_is_kept(&rules, &status, &orders)));
+    checks
+}
+
+/// The loss budget: what is counted as given away is what living orders give away, and no more than the budget.
+fn budget_is_kept(rules: &Rules, status: &StatusRow, orders: &BTreeMap<String, OrderRow>) -> Option<Check> {
+    let most = rules.loss_budget?;
+    let loss = |order: &OrderRow| {
+        let item = rules.items.get(&order.sku)?;
+        let last = item.tiers.last().map_or(order.unit, |tier| tier.price);
+        let price = if order.room.is_empty() { order.unit } else { order.unit.min(last) };
+        Some((item.list - price).max(0) * order.quantity)
+    };
+    let living = orders.values().filter(|order| holds(order.state) || bought(order.state));
+    let told: i64 = living.filter_map(loss).sum();
+    let mut wrong = Vec::new();
+    if told != status.loss {
+        wrong.push(format!("{} fen are counted, orders say {told}", status.loss));
+    }
+    if told > most {
+        wrong.push(format!("{told} fen are given away, {most} may be"));
+    }
+    Some(Check::new("loss_budget_is_kept", format!("{told} of {most} fen"), &wrong))
 }
 
 /// Whether an order holds units unpaid.
@@ -106,7 +133,8 @@ fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
         let right = match order.state {
             OrderState::Held | OrderState::Closing | OrderState::Released | OrderState::RefundDue | OrderState::Refunded => kept == 0,
             OrderState::Paid => kept == order.amount,
-            OrderState::Confirmed | OrderState::Fulfilled => kept >= 0 && kept <= order.amount,
+            // A part may have gone back, or be on its way; all of it undoes the order.
+            OrderState::Confirmed | OrderState::Fulfilled => (kept > 0 || order.amount == 0) && kept <= order.amount,
         };
         if !right || done != order.refunded {
             wrong.push(format!("order {id} is {:?}: paid {}, to be returned {due}, returned {}", order.state, order.paid, order.refunded));
@@ -118,8 +146,9 @@ fn money_is_kept_or_returned(orders: &BTreeMap<String, OrderRow>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{money_is_kept_or_returned, rooms_keep_their_size, stock_adds_up};
-    use crate::campaign::ops::StockRow;
+    use super::{budget_is_kept, money_is_kept_or_returned, rooms_keep_their_size, stock_adds_up};
+    use crate::campaign::ops::{PausedBy, Status, StatusRow, StockRow};
+    use crate::campaign::rules::{Item, Limits, Rules, Tier};
     use crate::group_buy::row::{MemberRow, RoomRow, State as RoomState};
     use crate::order::row::{OrderRow, RefundRow, State};
     use std::collections::BTreeMap;
@@ -186,6 +215,53 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_budget_must_be_counted_right_and_kept() {
+        let items = one(
+            "a",
+            Item { list: 150, tiers: vec![Tier { size: 2, price: 100 }], leader_price: None, solo_price: None, reserve_room: false },
+        );
+        let limits = Limits {
+            quantity_per_order: 1,
+            orders_per_user: 1,
+            rooms_opened_per_user: 1,
+            rooms_joined_per_user: 1,
+            unpaid_per_user: 1,
+            users_per_device: 1,
+        };
+        let rules = |loss_budget| Rules {
+            version: 1,
+            starts_at: 0,
+            ends_at: 1,
+            room_ttl: 1,
+            payment_ttl: 1,
+            list_rooms: true,
+            accept_from: None,
+            newcomers_only: false,
+            limits: limits.clone(),
+            loss_budget,
+            least_loss: 50,
+            items: items.clone(),
+        };
+        let status = |loss| StatusRow {
+            status: Status::Live,
+            version: 1,
+            rooms_open: 1,
+            rooms_formed: 0,
+            rooms_failed: 0,
+            paused_by: PausedBy::Nobody,
+            open: 1,
+            join: 1,
+            loss,
+        };
+        let kept = |budget, loss, state| budget_is_kept(&rules(budget), &status(loss), &one("o", order(state, 0))).map(|check| check.ok);
+        assert_eq!(kept(None, 0, State::Held), None);
+        assert_eq!(kept(Some(50), 50, State::Held), Some(true));
+        assert_eq!(kept(Some(50), 0, State::Released), Some(true));
+        assert_eq!(kept(Some(50), 0, State::Held), Some(false), "not counted");
+        assert_eq!(kept(Some(49), 50, State::Paid), Some(false), "overspent");
+    }
+
+    #[test]
     fn a_room_must_fit_its_orders() {
         let orders = one("o", order(State::Held, 0));
         assert!(rooms_keep_their_size(&one("r", room(RoomState::Open, &[("u", "o", 0)])), &orders).ok);
@@ -212,5 +288,11 @@ mod tests {
         let due = |times: usize| OrderRow { state: State::RefundDue, refunds: vec![RefundRow(100, 0); times], ..paid.clone() };
         assert!(money_is_kept_or_returned(&one("o", due(1))).ok);
         assert!(!money_is_kept_or_returned(&one("o", due(2))).ok, "returned twice");
+        let part = |fen, state| OrderRow { state, refunds: vec![RefundRow(fen, 0)], ..paid.clone() };
+        assert!(money_is_kept_or_returned(&one("o", part(40, State::Confirmed))).ok);
+        assert!(money_is_kept_or_returned(&one("o", part(99, State::Fulfilled))).ok);
+        assert!(!money_is_kept_or_returned(&one("o", part(40, State::Paid))).ok, "a part, though nothing is certain");
+        assert!(!money_is_kept_or_returned(&one("o", part(100, State::Confirmed))).ok, "all of it, and yet confirmed");
+        assert!(!money_is_kept_or_returned(&one("o", part(40, State::RefundDue))).ok, "a part kept by an order that is undone");
     }
 }

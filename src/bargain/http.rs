@@ -20,6 +20,7 @@ use crate::code::Code;
 use crate::hot::Read;
 use crate::http::answer;
 use crate::http::body::{KeyedJson, Nothing};
+use crate::http::caller;
 use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -145,6 +146,7 @@ pub async fn order(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<ChainId>,
     body: KeyedJson<Nothing>,
 ) -> Result<HttpResponse, Problem> {
@@ -154,7 +156,7 @@ pub async fn order(
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
-    let decided = ops::order(&app.engine, id.0, shopper, body.key.as_ref()).await?;
+    let decided = ops::order(&app.engine, id.0, shopper, came_by.ours(&app), body.key.as_ref()).await?;
     let (at, Ordered { fresh, id, order }) = said(campaign, decided)?;
     app.names.learn(&session);
     let mut answer = at.json(created(fresh), &ChainOrderView { order: order.view(id) });

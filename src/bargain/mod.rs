@@ -53,6 +53,7 @@ pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
             "lib/stock.lua",
             "lib/limits.lua",
             "campaign/rules.lua",
+            "campaign/budget.lua",
             "campaign/ops.lua",
             "order/orders.lua",
             "order/ops.lua",

@@ -35,6 +35,7 @@ bulk_row! {
         created_at: i64,
         updated_at: i64,
         seq: i64,
+        version: i64,
     }
 }
 
@@ -85,5 +86,6 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, chain: &ChainRow) -> Result<C
         created_at: chain.started_at,
         updated_at: row.at,
         seq: row.seq,
+        version: chain.version,
     })
 }

@@ -40,6 +40,7 @@ struct Row {
     buy_by: Option<i64>,
     created_at: i64,
     updated_at: UnixMs,
+    version: i64,
 }
 
 impl Row {
@@ -59,7 +60,7 @@ impl Row {
             expires_at: self.expires_at,
             buy_by: self.buy_by.unwrap_or_default(),
             closed_at: 0,
-            version: 0,
+            version: self.version,
             sku: self.sku,
             user: self.user_id.hot().to_owned(),
             order: self.order_id.map(|id| id.hot().to_owned()).unwrap_or_default(),

@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Curve, Definition, GroupBuy, ItemFacts, MAX_ITEMS, Rules, Surface};
+use super::forecast::{Forecast, forecast};
+use super::model::{Curve, Definition, GroupBuy, ItemFacts, Rules, Surface};
 use super::wording;
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
@@ -17,6 +18,9 @@ const MINI_PROGRAM_ROOM: i64 = 5;
 
 /// A rules text with less substance than this can hardly say who gets what, when and how.
 const SHORT_RULES: usize = 40;
+
+/// Other campaigns of one item that a finding names.
+const NAMED: usize = 20;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -31,38 +35,6 @@ pub struct Finding {
     pub field: String,
     /// For people.
     pub message: String,
-}
-
-/// What one item may cost at worst.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ItemForecast {
-    /// The item.
-    pub sku: String,
-    /// Units that can be sold.
-    pub units: i64,
-    /// The lowest price a unit can go for.
-    pub lowest_price_fen: Fen,
-    /// List price less the lowest price.
-    pub discount_per_unit_fen: Fen,
-    /// That for all units.
-    pub worst_case_discount_fen: Fen,
-    /// Rooms of the smallest size that stock can fill with one unit a seat; null where there are no rooms.
-    #[schema(required = true)]
-    pub rooms_possible: Option<i64>,
-    /// The lowest price less what a unit costs, below zero at a loss; null when the cost is not told.
-    #[schema(required = true)]
-    pub margin_per_unit_fen: Option<Fen>,
-}
-
-/// What a campaign may cost at worst. Sums past 63 bits stay at the largest number.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Forecast {
-    /// Units over all items.
-    pub units: i64,
-    /// Discounts over all items, or the reward budget of a referral programme.
-    pub worst_case_discount_fen: Fen,
-    /// Item by item.
-    pub items: Vec<ItemForecast>,
 }
 
 /// All findings and the forecast.
@@ -97,35 +69,46 @@ pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedS
     texts(definition, &mut report);
     prices(definition, &mut report);
     free_floors(definition, &mut report);
-    for other in others_sharing_sku.iter().take(MAX_ITEMS) {
-        let message = format!("{} is also in {} ({})", other.sku, other.campaign_id, other.title);
-        report.warn("shared_sku", "liebian-one-offer", "items", message);
+    budgets(definition, &mut report);
+    for (i, item) in definition.items().iter().enumerate() {
+        let others: Vec<_> = others_sharing_sku.iter().filter(|other| other.sku == item.sku).take(NAMED).collect();
+        if !others.is_empty() {
+            let named: Vec<String> = others.iter().map(|other| format!("{} ({})", other.campaign_id, other.title)).collect();
+            let message = format!("{} is also in {}", item.sku, named.join(", "));
+            report.warn("shared_sku", "liebian-one-offer", format!("items[{i}].sku"), message);
+        }
     }
     report
 }
 
-/// What can be written down but not run in this release.
-fn not_built(definition: &Definition, report: &mut CheckReport) {
-    let own = match &definition.rules {
-        Rules::GroupBuy(own) => own,
-        Rules::Bargain(_) => return,
-        Rules::Referral(_) => {
-            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy and bargain campaigns only");
-            return;
+fn budgets(definition: &Definition, report: &mut CheckReport) {
+    match &definition.rules {
+        Rules::GroupBuy(own) => {
+            if own.loss_budget_fen.is_some_and(|budget| budget < own.least_loss()) {
+                let message = format!("not one unit fits into it: the least that one gives away is {} fen", own.least_loss().get());
+                report.error("budget_too_small", "liebian-budget", "loss_budget_fen", message);
+            }
+            if own.payment_ttl_seconds > own.room_ttl_seconds {
+                let message = "a seat may wait for its payment longer than its room for its members";
+                report.warn("payment_outlasts_room", "liebian-time", "payment_ttl_seconds", message);
+            }
         }
-    };
-    for (field, used) in UNBUILT_RULES {
-        if used(own) {
-            report.error("field_not_available", "liebian-release", *field, "this release cannot run this rule yet");
+        Rules::Referral(own) if own.budget_fen.is_none() => {
+            report.warn("no_budget", "liebian-budget", "budget_fen", "nothing bounds what the rewards may cost");
         }
+        Rules::Bargain(_) | Rules::Referral(_) => {}
     }
 }
 
-/// Whether a definition uses a rule.
-type Used<T> = fn(&T) -> bool;
-
-/// Group-buy rules this release cannot run: take a row out when it can.
-const UNBUILT_RULES: &[(&str, Used<GroupBuy>)] = &[("loss_budget_fen", |own| own.loss_budget_fen.is_some())];
+/// What can be written down but not run in this release.
+fn not_built(definition: &Definition, report: &mut CheckReport) {
+    match &definition.rules {
+        Rules::GroupBuy(_) | Rules::Bargain(_) => {}
+        Rules::Referral(_) => {
+            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy and bargain campaigns only");
+        }
+    }
+}
 
 fn times(definition: &Definition, now: UnixMs, report: &mut CheckReport) {
     if definition.head.ends_at <= now {
@@ -229,30 +212,6 @@ fn item_prices(item: &ItemFacts<'_>, i: usize, rooms: bool, report: &mut CheckRe
     }
 }
 
-fn forecast(definition: &Definition) -> Forecast {
-    let items: Vec<ItemForecast> = definition.items().iter().map(|item| item_forecast(item, definition.group_buy().is_some())).collect();
-    let discount = items.iter().fold(0_i64, |sum, item| sum.saturating_add(item.worst_case_discount_fen.get()));
-    let worst = match &definition.rules {
-        Rules::GroupBuy(_) | Rules::Bargain(_) => Fen::new(discount),
-        Rules::Referral(own) => own.budget_fen.unwrap_or_default(),
-    };
-    Forecast { units: items.iter().fold(0, |sum, item| sum.saturating_add(item.units)), worst_case_discount_fen: worst, items }
-}
-
-fn item_forecast(item: &ItemFacts<'_>, rooms: bool) -> ItemForecast {
-    // A price above the list price is no gain to set against the others: the worst case of that item is nothing.
-    let discount = item.list_price_fen.checked_sub(item.lowest_price_fen).unwrap_or_default().max(Fen::ZERO);
-    ItemForecast {
-        sku: item.sku.to_owned(),
-        units: item.stock,
-        lowest_price_fen: item.lowest_price_fen,
-        discount_per_unit_fen: discount,
-        worst_case_discount_fen: discount.checked_mul(item.stock).unwrap_or(Fen::new(i64::MAX)),
-        rooms_possible: rooms.then(|| item.stock.checked_div(item.smallest_size).unwrap_or_default()),
-        margin_per_unit_fen: item.cost_price_fen.and_then(|cost| item.lowest_price_fen.checked_sub(cost)),
-    }
-}
-
 impl CheckReport {
     fn error(&mut self, code: &str, rule: &str, field: impl Into<String>, message: impl Into<String>) {
         self.errors.push(Finding { code: code.into(), rule: rule.into(), field: field.into(), message: message.into() });
@@ -309,7 +268,7 @@ mod tests {
     fn an_honest_campaign_has_no_findings_and_a_forecast() {
         let report = run(cherries(), json!({}));
         assert_eq!((codes(&report.errors), codes(&report.warnings)), (vec![], vec![]));
-        assert_eq!((report.forecast.units, report.forecast.worst_case_discount_fen), (1000, Fen::new(4_950_000)));
+        assert_eq!((report.forecast.units, report.forecast.worst_case_discount_fen), (1000, Some(Fen::new(4_950_000))));
         let item = &report.forecast.items[0];
         assert_eq!((item.rooms_possible, item.discount_per_unit_fen, item.margin_per_unit_fen), (Some(333), Fen::new(4950), None));
     }
@@ -360,8 +319,6 @@ mod tests {
         changes["newcomers_only"] = json!(true);
         changes["accept_from"] = json!(2);
         assert!(run(cherries(), changes.clone()).errors.is_empty(), "all of these run");
-        changes["loss_budget_fen"] = json!(5);
-        assert_eq!(codes(&run(cherries(), changes).errors), [("field_not_available", "loss_budget_fen")]);
     }
 
     #[test]
@@ -384,16 +341,48 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_bounds_the_forecast_and_must_have_room_for_one_unit() {
+        let budget = |fen: i64| run(cherries(), json!({"loss_budget_fen": fen}));
+        assert_eq!(codes(&budget(4949).errors), [("budget_too_small", "loss_budget_fen")]);
+        assert!(budget(4950).errors.is_empty());
+        assert_eq!(budget(4950).forecast.worst_case_discount_fen, Some(Fen::new(4950)));
+        assert_eq!(budget(10_000_000).forecast.worst_case_discount_fen, Some(Fen::new(4_950_000)));
+        let long = run(cherries(), json!({"payment_ttl_seconds": 86_401}));
+        assert_eq!(codes(&long.warnings), [("payment_outlasts_room", "payment_ttl_seconds")]);
+    }
+
+    #[test]
+    fn every_kind_has_a_worst_case_as_far_as_it_is_bounded() {
+        let bargain = run(cream(), json!({}));
+        assert_eq!((bargain.forecast.units, bargain.forecast.worst_case_discount_fen), (100, Some(Fen::new(2_000_000))));
+        assert_eq!(bargain.forecast.items[0].rooms_possible, None);
+        let referral = run(friends(), json!({}));
+        assert_eq!(referral.forecast.worst_case_discount_fen, None);
+        assert_eq!(codes(&referral.warnings), [("no_budget", "budget_fen")]);
+        assert_eq!(run(friends(), json!({"budget_fen": 7})).forecast.worst_case_discount_fen, Some(Fen::new(7)));
+    }
+
+    #[test]
+    fn a_forecast_tells_takings_margin_and_seats() {
+        let report = run(cherries(), item(json!([{"size": 4, "price_fen": 50}]), json!({"cost_price_fen": 60})));
+        let told = &report.forecast.items[0];
+        assert_eq!((told.rooms_possible, told.units_left_over), (Some(2), Some(2)));
+        assert_eq!((told.revenue_fen, told.margin_fen), (Fen::new(500), Some(Fen::new(-100))));
+        assert_eq!((report.forecast.revenue_fen, report.forecast.margin_fen), (Fen::new(500), Some(Fen::new(-100))));
+        assert_eq!(run(cherries(), json!({})).forecast.margin_fen, None, "one item whose cost nobody told");
+    }
+
+    #[test]
     fn a_forecast_past_63_bits_stays_at_the_largest_number() {
         let huge = json!({"list_price_fen": 10_000_000_000_i64, "stock": 1_000_000_000});
         let report = run(cherries(), item(json!([{"size": 3, "price_fen": 0}]), huge));
-        assert_eq!(report.forecast.worst_case_discount_fen, Fen::new(i64::MAX));
+        assert_eq!(report.forecast.worst_case_discount_fen, Some(Fen::new(i64::MAX)));
     }
 
     #[test]
     fn a_shared_sku_is_pointed_out() {
         let other = SharedSku { campaign_id: "cmp_abcdefgh".parse().unwrap(), title: "Plums".into(), sku: "cherry-1kg".into() };
         let report = check(&Definition::read(&cherries()).unwrap(), now(), &[other]);
-        assert_eq!(codes(&report.warnings), [("shared_sku", "items")]);
+        assert_eq!(codes(&report.warnings), [("shared_sku", "items[0].sku")]);
     }
 }

@@ -1,21 +1,17 @@
-//! The operator's routes on a running campaign: publish, pause, resume, end, stock, report.
-
-use std::collections::BTreeMap;
+//! The operator's routes on a running campaign: publish, pause, resume, end, stock, switches, audit.
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::http::{blocked, json as to_json, report as check_report};
+use super::http::{blocked, report as check_report};
 use super::live::{self, existing};
-use super::model::Kind;
 use super::ops::{self, Step};
 use super::records::{self, Record, RecordState};
 use crate::app::App;
-use crate::bargain::records::{ChainFigures, figures};
 use crate::code::Code;
 use crate::http::answer::Decided;
 use crate::http::body::{Json, KeyedJson, Nothing};
@@ -24,10 +20,8 @@ use crate::http::extract::Id;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
-use crate::money::Fen;
-use crate::operator::audit::{Change, audit, note};
+use crate::operator::audit::{Change, audit};
 use crate::projector::cursor::Cursor;
-use crate::store::fetch_all;
 
 /// Units to add, or to take back from what nobody holds (negative).
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -56,33 +50,6 @@ pub struct StockView {
     sold: i64,
     /// Units taken back.
     returned: i64,
-}
-
-/// The numbers of a campaign.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = CampaignReport)]
-pub struct Report {
-    /// The campaign.
-    campaign_id: CampaignId,
-    /// Where it is in its life.
-    state: RecordState,
-    /// Its items' units.
-    stock: Vec<StockView>,
-    /// Rooms by state.
-    rooms: BTreeMap<String, i64>,
-    /// Chains in figures, of a bargain; else null.
-    #[schema(required = true)]
-    chains: Option<ChainFigures>,
-    /// Orders by state.
-    orders: BTreeMap<String, i64>,
-    /// Shoppers with an order.
-    shoppers: i64,
-    /// All money that came in.
-    paid_fen: Fen,
-    /// All money that went back.
-    refunded_fen: Fen,
-    /// Visits of its share links.
-    share_visits: i64,
 }
 
 /// The most units one call may add or take back, as in a definition.
@@ -126,7 +93,8 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
         let published = existing(app, record.id).await?.state != RecordState::Draft;
         return if published { Ok(()) } else { Err(Problem::new(Code::Overloaded).detail("It was changed meanwhile")) };
     }
-    audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before: None, after: to_json(record) }, now).await?;
+    let (before, after) = (Some(json!({"state": "draft"})), Some(json!({"state": "live", "version": record.version})));
+    audit(&mut tx, Change { actor, action: "campaign.publish", target: &target, before, after }, now).await?;
     Ok(tx.commit().await?)
 }
 
@@ -153,7 +121,7 @@ macro_rules! step {
         #[doc = $about]
         #[utoipa::path(tag = "operator: running", operation_id = concat!(stringify!($name), "_campaign"), params(("id" = CampaignId, Path)),
                     request_body = Nothing, security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
-                    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState]))))]
+                    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState, Code::BudgetExhausted]))))]
         #[post($path, wrap = "from_fn(idempotency::once)")]
         pub async fn $name(
             app: Data<App>,
@@ -172,16 +140,46 @@ step!(resume, "/operator/v1/campaigns/{id}/resume", Step::Resume, "End a pause."
 step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms or chains; open ones may go on until their deadline.");
 
 async fn set_status(app: &App, operator: &Operator<Editor>, campaign: CampaignId, step: Step) -> Result<HttpResponse, Problem> {
-    let before = running(app, campaign).await?.state;
-    let done = ops::set_status(&app.engine, campaign, step, None).await?;
+    running(app, campaign).await?;
+    let done = ops::set_status(&app.engine, campaign, step, &operator.key.id).await?;
+    standing(app, campaign, done).await
+}
+
+/// Switches to set; what is absent stays as it is.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetSwitches {
+    /// Whether rooms may be opened.
+    #[schema(example = false)]
+    open: Option<bool>,
+    /// Whether rooms may be joined.
+    #[schema(example = true)]
+    join: Option<bool>,
+}
+
+/// Switch the opening or the joining of rooms off, or on again. What is held may be paid, whatever is off.
+#[utoipa::path(tag = "operator: running", operation_id = "set_switches", params(("id" = CampaignId, Path)), request_body = SetSwitches,
+    security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
+    extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState]))))]
+#[post("/operator/v1/campaigns/{id}/switches", wrap = "from_fn(idempotency::once)")]
+pub async fn set_switches(
+    app: Data<App>,
+    operator: Operator<Editor>,
+    id: Id<CampaignId>,
+    body: Json<SetSwitches>,
+) -> Result<HttpResponse, Problem> {
+    let SetSwitches { open, join } = body.0;
+    running(&app, id.0).await?;
+    let done = ops::set_switches(&app.engine, id.0, (open, join), &operator.key.id).await?;
+    standing(&app, id.0, done).await
+}
+
+/// The campaign, once SQL has what was decided, and with it the note in the audit log.
+async fn standing(app: &App, campaign: CampaignId, done: ops::Decided<ops::StatusRow>) -> Result<HttpResponse, Problem> {
     let decided = Decided { campaign, place: done.place, replayed: done.replayed };
     done.decision.map_err(|code| decided.refuse(code.into()))?;
     app.projector.settled(campaign, done.place).await?;
-    let record = existing(app, campaign).await?;
-    if record.state != before {
-        note(&app.store, &operator.key.id, "campaign.status", &campaign.to_string(), app.clock.now(), json!({"step": step})).await?;
-    }
-    Ok(decided.json(StatusCode::OK, &record))
+    Ok(decided.json(StatusCode::OK, &existing(app, campaign).await?))
 }
 
 /// 404 for unknown campaigns, `campaign_state` for drafts and archived ones.
@@ -206,57 +204,15 @@ pub async fn add_stock(
         return Err(Problem::invalid("add", format!("must be 1 to {MOST_UNITS}, or the same below zero")));
     }
     running(&app, id.0).await?;
-    let done = ops::add_stock(&app.engine, id.0, &sku, add, body.key.as_ref()).await?;
+    let done = ops::add_stock(&app.engine, id.0, (&sku, add), &operator.key.id, body.key.as_ref()).await?;
     let decided = Decided { campaign: id.0, place: done.place, replayed: done.replayed };
     let row = done.decision.map_err(|code| decided.refuse(code.into()))?;
-    if !done.replayed {
-        note(&app.store, &operator.key.id, "campaign.stock", &id.0.to_string(), app.clock.now(), json!({"sku": sku, "add": add})).await?;
-    }
+    app.projector.settled(id.0, done.place).await?;
     Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
 }
 
-fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
+pub(super) fn stock_view(sku: String, row: &ops::StockRow) -> StockView {
     StockView { sku, put_in: row.put_in, stock_left: row.left, held: row.held, sold: row.sold, returned: row.returned }
-}
-
-/// The numbers of a campaign.
-#[utoipa::path(tag = "operator: running", operation_id = "get_report", params(("id" = CampaignId, Path)), security(("operator" = ["viewer"])),
-    responses((status = 200, description = "The figures", body = Report)))]
-#[get("/operator/v1/campaigns/{id}/report")]
-pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
-    const ROOMS: &str = "SELECT state, COUNT(*) FROM rooms WHERE campaign_id = $1 GROUP BY state";
-    // The states shoppers see.
-    const ORDERS: &str = "SELECT CASE WHEN state IN ('held', 'closing') THEN 'awaiting_payment' ELSE state END, COUNT(*) FROM orders \
-                          WHERE campaign_id = $1 GROUP BY 1";
-    const MONEY: &str = "SELECT COUNT(DISTINCT user_id), CAST(COALESCE(SUM(paid_fen), 0) AS BIGINT), \
-                         CAST(COALESCE(SUM(refunded_fen), 0) AS BIGINT) FROM orders WHERE campaign_id = $1";
-    const VISITS: &str = "SELECT CAST(COALESCE(SUM(visits), 0) AS BIGINT) FROM shares WHERE campaign_id = $1";
-    let record = existing(&app, id.0).await?;
-    app.projector.caught_up(id.0).await;
-    let rooms = fetch_all!(&app.store, (String, i64), ROOMS, id.0)?;
-    let chains = match record.definition.kind() {
-        Kind::Bargain => Some(figures(&app.store, id.0).await?),
-        Kind::GroupBuy | Kind::Referral => None,
-    };
-    let orders = fetch_all!(&app.store, (String, i64), ORDERS, id.0)?;
-    let (shoppers, paid, refunded) = crate::store::fetch_one!(&app.store, (i64, i64, i64), MONEY, id.0)?;
-    let (share_visits,) = crate::store::fetch_one!(&app.store, (i64,), VISITS, id.0)?;
-    let stock = match live::read(&app, id.0, None).await? {
-        Some(live) => live.stock.into_iter().map(|(sku, row)| stock_view(sku, &row)).collect(),
-        None => Vec::new(),
-    };
-    Ok(HttpResponse::Ok().json(Report {
-        campaign_id: id.0,
-        state: record.state,
-        stock,
-        rooms: rooms.into_iter().collect(),
-        chains,
-        orders: orders.into_iter().collect(),
-        shoppers,
-        paid_fen: Fen::new(paid),
-        refunded_fen: Fen::new(refunded),
-        share_visits,
-    }))
 }
 
 /// Check the engine's promises for this campaign: the log whole, hot state and SQL what the log says, the invariants.

@@ -6,7 +6,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, patch, post};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::check::{CheckReport, check};
 use super::demo;
@@ -43,7 +43,7 @@ type Body = Json<Value, LARGEST_DEFINITION>;
 #[post("/operator/v1/campaigns", wrap = "from_fn(idempotency::once)")]
 pub async fn create(app: Data<App>, operator: Operator<Editor>, body: Body) -> Result<HttpResponse, Problem> {
     let definition = Definition::read(&body.0).map_err(invalid)?;
-    let record = keep_draft(&app, &operator, definition, "campaign.create").await?;
+    let record = keep_draft(&app, &operator, definition, "campaign.create", None).await?;
     Ok(made(&record))
 }
 
@@ -56,6 +56,7 @@ fn made(record: &Record) -> HttpResponse {
     responses((status = 200, description = "A page", body = List<Record>)))]
 #[get("/operator/v1/campaigns")]
 pub async fn list(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Result<HttpResponse, Problem> {
+    app.projector.all_caught_up().await;
     let (rows, now) = (records::list(&app.store, page.before(), page.fetch()).await?, app.clock.now());
     let rows = rows.into_iter().map(|record| record.at(now)).collect();
     Ok(HttpResponse::Ok().json(page.list(rows, |record: &Record| (record.created_at.get(), record.id.to_string()))))
@@ -66,6 +67,8 @@ pub async fn list(app: Data<App>, _operator: Operator<Viewer>, page: Page) -> Re
     security(("operator" = ["viewer"])), responses((status = 200, description = "The campaign", body = Record)))]
 #[get("/operator/v1/campaigns/{id}")]
 pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
+    // A campaign may pause by itself.
+    app.projector.caught_up(id.0).await;
     Ok(HttpResponse::Ok().json(existing(&app, id.0).await?))
 }
 
@@ -76,7 +79,8 @@ pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId
 pub async fn clone(app: Data<App>, operator: Operator<Editor>, id: Id<CampaignId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let original = existing(&app, id.0).await?;
-    let record = keep_draft(&app, &operator, original.definition, "campaign.clone").await?;
+    let from = Some(json!({"id": id.0, "version": original.version}));
+    let record = keep_draft(&app, &operator, original.definition, "campaign.clone", from).await?;
     Ok(made(&record))
 }
 
@@ -95,7 +99,8 @@ pub async fn check_campaign(
     Ok(HttpResponse::Ok().json(report(&app, &record).await?))
 }
 
-/// Change a campaign by a merge patch (RFC 7396). Once published: texts, a later end, listing of rooms and metadata only.
+/// Change a campaign by a merge patch (RFC 7396). Once published: texts, metadata, listing of rooms, a later end and a larger
+/// loss budget only. Each change that takes effect is a version; orders and rooms name the one they were decided under.
 #[utoipa::path(tag = "operator: campaigns", operation_id = "change_campaign", params(("id" = CampaignId, Path)), request_body = DefinitionPatch,
     security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::FieldNotEditable, Code::CampaignState, Code::PublishBlocked]))))]
@@ -120,7 +125,8 @@ async fn in_force(app: &App, record: Record) -> Result<HttpResponse, Problem> {
         return Ok(HttpResponse::Ok().json(record));
     }
     match put_in_force(app, &record).await {
-        Ok(decided) => Ok(decided.json(StatusCode::OK, &record)),
+        // Read again: a raised loss budget may have ended a pause.
+        Ok(decided) => Ok(decided.json(StatusCode::OK, &existing(app, record.id).await?)),
         // Another operator's later change is in force already.
         Err(problem) if problem.code() == Code::CampaignState => Ok(HttpResponse::Ok().json(record)),
         Err(problem) => Err(problem),
@@ -148,13 +154,19 @@ fn invalid(faults: Vec<Fault>) -> Problem {
     faults.into_iter().fold(Problem::new(Code::InvalidRequest), |problem, fault| problem.field(fault.field, fault.message))
 }
 
-async fn keep_draft(app: &App, operator: &Operator<Editor>, definition: Definition, action: &str) -> Result<Record, Problem> {
+async fn keep_draft(
+    app: &App,
+    operator: &Operator<Editor>,
+    definition: Definition,
+    action: &str,
+    before: Option<Value>,
+) -> Result<Record, Problem> {
     let now = app.clock.now();
     let record = Record::draft(CampaignId::random(&mut rand::rng()), definition, now);
     let mut tx = app.store.begin().await?;
     records::insert(&mut tx, &record).await?;
     let target = record.id.to_string();
-    let change = Change { actor: &operator.key.id, action, target: &target, before: None, after: json(&record) };
+    let change = Change { actor: &operator.key.id, action, target: &target, before, after: to_json(&record) };
     audit(&mut tx, change, now).await?;
     tx.commit().await?;
     Ok(record)
@@ -169,8 +181,8 @@ fn changed(app: &App, old: &Record, patch: &Value) -> Result<Record, Problem> {
     };
     let definition = patch::patch(&old.definition, patch, published).map_err(|error| match error {
         PatchError::Invalid(faults) => invalid(faults),
-        PatchError::NotEditable(field) => {
-            Problem::new(Code::FieldNotEditable).detail(format!("{field} cannot change")).with("field", field)
+        PatchError::NotEditable(faults) => {
+            faults.into_iter().fold(Problem::new(Code::FieldNotEditable), |problem, fault| problem.field(fault.field, fault.message))
         }
     })?;
     let now = app.clock.now();
@@ -195,12 +207,12 @@ async fn keep_change(app: &App, actor: &str, old: &Record, new: &Record) -> Resu
         return Ok(false);
     }
     let target = new.id.to_string();
-    let change = Change { actor, action: "campaign.change", target: &target, before: json(old), after: json(new) };
+    let change = Change { actor, action: "campaign.change", target: &target, before: to_json(old), after: to_json(new) };
     audit(&mut tx, change, new.updated_at).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-pub(super) fn json(value: &impl Serialize) -> Option<Value> {
+fn to_json(value: &impl Serialize) -> Option<Value> {
     serde_json::to_value(value).ok()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use super::model::{Bargain, BuyAt, Definition, GroupBuy, Reserve, ReserveStock, Rules as Written};
-use super::ops::{Status, StatusRow, StockRow};
+use super::ops::{PausedBy, Status, StatusRow, StockRow};
 use super::records::{self, Record, RecordState};
 use super::rules::{BargainItem, BargainLimits, BargainRules, Compiled, Item, Limits, Rules, Tier};
 use super::view::{CampaignLimits, CampaignNumbers, CampaignState, CampaignView, CampaignYou};
@@ -132,6 +132,7 @@ impl Live {
             stock,
             rooms_open: self.status.rooms_open,
             rooms_formed: self.status.rooms_formed,
+            switches: self.status.switches(),
         };
         let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers)?;
         view.you = newcomer.map(|newcomer| self.you(&view, newcomer));
@@ -251,7 +252,17 @@ pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
     };
     let row = |(sku, put_in, left, held, sold, returned)| (sku, StockRow { put_in, left, held, sold, returned });
     Ok(Live {
-        status: StatusRow { status, version: record.version, rooms_open, rooms_formed, rooms_failed: 0 },
+        status: StatusRow {
+            status,
+            version: record.version,
+            rooms_open,
+            rooms_formed,
+            rooms_failed: 0,
+            paused_by: record.paused_by.unwrap_or(PausedBy::Nobody),
+            open: i64::from(record.switches.open),
+            join: i64::from(record.switches.join),
+            loss: 0,
+        },
         stock: stock.into_iter().map(row).collect(),
         place: Place { epoch: 0, seq: 0 },
         now: app.clock.now(),
@@ -311,6 +322,7 @@ fn group_buy(definition: &Definition, own: &GroupBuy, version: i64) -> Rules {
     let item = |item: &super::model::GroupBuyItem| {
         let tiers = item.tiers.iter().map(|tier| Tier { size: tier.size, price: tier.price_fen.get() }).collect();
         let rules = Item {
+            list: item.list_price_fen.get(),
             tiers,
             leader_price: item.leader_price_fen.map(Fen::get),
             solo_price: item.solo_price_fen.map(Fen::get),
@@ -335,6 +347,8 @@ fn group_buy(definition: &Definition, own: &GroupBuy, version: i64) -> Rules {
             unpaid_per_user: own.limits.unpaid_per_user,
             users_per_device: own.limits.users_per_device,
         },
+        loss_budget: own.loss_budget_fen.map(Fen::get),
+        least_loss: own.least_loss().get(),
         items: own.items.iter().map(item).collect(),
     }
 }

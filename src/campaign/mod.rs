@@ -12,6 +12,7 @@
 pub mod check;
 pub mod demo;
 pub mod desk;
+pub mod forecast;
 pub mod http;
 pub mod live;
 pub mod model;
@@ -20,7 +21,9 @@ pub mod patch;
 pub mod projection;
 pub mod read;
 pub mod records;
+pub mod report;
 pub mod rules;
 pub mod storefront;
+pub mod versions;
 pub mod view;
 pub mod wording;

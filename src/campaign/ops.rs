@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rules::Compiled;
+use super::view::Switches;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
 use crate::hot::row::{Layout, NotARow, Row, message_pack};
@@ -13,8 +14,9 @@ use crate::id::CampaignId;
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op<'a> {
     Publish { definition: &'a Compiled, stock: &'a [(String, i64)] },
-    SetStatus { step: Step },
-    AddStock { sku: &'a str, units: i64 },
+    SetStatus { step: Step, by: &'a str },
+    SetSwitches { open: Option<bool>, join: Option<bool>, by: &'a str },
+    AddStock { sku: &'a str, units: i64, by: &'a str },
     Tick,
 }
 
@@ -42,6 +44,37 @@ pub enum Status {
     Ended,
 }
 
+/// Who paused a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// It is not paused.
+    #[serde(rename = "")]
+    Nobody,
+    /// An operator.
+    Operator,
+    /// The loss budget: no order fits into what is left of it.
+    LossBudget,
+}
+
+impl PausedBy {
+    /// The word in SQL and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nobody => "",
+            Self::Operator => "operator",
+            Self::LossBudget => "loss_budget",
+        }
+    }
+
+    /// Whom a word names; nobody, if the campaign is not paused.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Operator, Self::LossBudget].into_iter().find(|one| one.word() == word)
+    }
+}
+
 /// Row `status` of table `def`; fields in the order of `lua/lib/schema.lua`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusRow {
@@ -55,6 +88,22 @@ pub struct StatusRow {
     pub rooms_formed: i64,
     /// Rooms failed.
     pub rooms_failed: i64,
+    /// Who paused it.
+    pub paused_by: PausedBy,
+    /// 1 while rooms may be opened.
+    pub open: i64,
+    /// 1 while rooms may be joined.
+    pub join: i64,
+    /// What living orders give away, in fen; counted under a loss budget only.
+    pub loss: i64,
+}
+
+impl StatusRow {
+    /// The switches.
+    #[must_use]
+    pub const fn switches(&self) -> Switches {
+        Switches { open: self.open == 1, join: self.join == 1 }
+    }
 }
 
 /// A row of table `stock`: `put_in = left + held + sold + returned`.
@@ -125,31 +174,39 @@ pub async fn publish(
     send(engine, campaign, &Op::Publish { definition: rules, stock }, key).await
 }
 
-/// Pauses, resumes or ends. Refusal: `campaign_state`.
+/// Pauses, resumes or ends; `by` is the operator's key. Refusals: `campaign_state`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].
-pub async fn set_status(
-    engine: &Engine,
-    campaign: CampaignId,
-    step: Step,
-    key: Option<&IdempotencyKey>,
-) -> Result<Decided<StatusRow>, Trouble> {
-    send(engine, campaign, &Op::SetStatus { step }, key).await
+pub async fn set_status(engine: &Engine, campaign: CampaignId, step: Step, by: &str) -> Result<Decided<StatusRow>, Trouble> {
+    send(engine, campaign, &Op::SetStatus { step, by }, None).await
 }
 
-/// Adds units, or takes back unreserved ones (negative). Refusals: `campaign_state`, `not_found`, `sold_out`.
+/// Switches the opening and joining of rooms on or off; `None` stays as it is. Refusal: `campaign_state`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn set_switches(
+    engine: &Engine,
+    campaign: CampaignId,
+    (open, join): (Option<bool>, Option<bool>),
+    by: &str,
+) -> Result<Decided<StatusRow>, Trouble> {
+    send(engine, campaign, &Op::SetSwitches { open, join, by }, None).await
+}
+
+/// Adds units, or takes back unreserved ones (negative); `by` is the operator's key. Refusals: `campaign_state`, `not_found`, `sold_out`.
 ///
 /// # Errors
 /// See [`Trouble`].
 pub async fn add_stock(
     engine: &Engine,
     campaign: CampaignId,
-    sku: &str,
-    units: i64,
+    (sku, units): (&str, i64),
+    by: &str,
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<StockRow>, Trouble> {
-    send(engine, campaign, &Op::AddStock { sku, units }, key).await
+    send(engine, campaign, &Op::AddStock { sku, units, by }, key).await
 }
 
 /// Lets due timers fire now instead of when the lane wakes.

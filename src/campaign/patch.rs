@@ -6,7 +6,7 @@ use super::model::Definition;
 use super::read::Fault;
 
 /// What may change once shoppers can see it: text, more time, and what no promise hangs on.
-pub(super) const EDITABLE: &[&str] = &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms"];
+pub(super) const EDITABLE: &[&str] = &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms", "loss_budget_fen"];
 
 /// Why a patch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,23 +14,23 @@ pub enum PatchError {
     /// The patched definition would not be valid: 422 `invalid_request`.
     #[error("the patched definition is not valid")]
     Invalid(Vec<Fault>),
-    /// This field cannot change any more: 409 `field_not_editable`.
-    #[error("{0} cannot change")]
-    NotEditable(String),
+    /// These fields cannot change any more, each with what would be possible: 409 `field_not_editable`.
+    #[error("some fields cannot change any more")]
+    NotEditable(Vec<Fault>),
 }
 
 /// The definition after a merge patch. A field set to what it already is counts as unchanged.
 ///
 /// # Errors
 /// When the result is not valid, or when a field that may not change did: the kind always; once `published` everything that is
-/// not harmless to shoppers, and `ends_at` to an earlier time.
+/// not harmless to shoppers, `ends_at` to an earlier time, and `loss_budget_fen` but to a larger sum.
 pub fn patch(old: &Definition, patch: &Value, published: bool) -> Result<Definition, PatchError> {
     let Value::Object(changes) = patch else {
         return Err(PatchError::Invalid(vec![Fault { field: String::new(), message: "must be an object".into() }]));
     };
     let before = as_object(old);
     if changes.get("kind").is_some_and(|kind| before.get("kind") != Some(kind)) {
-        return Err(PatchError::NotEditable("kind".into()));
+        return Err(PatchError::NotEditable(vec![fixed("kind", "make another campaign")]));
     }
     let mut after = Value::Object(before.clone());
     merge(&mut after, patch);
@@ -38,14 +38,32 @@ pub fn patch(old: &Definition, patch: &Value, published: bool) -> Result<Definit
     if published {
         let after = as_object(&new);
         let differs = |name: &&String| before.get(*name) != after.get(*name);
-        if let Some(name) = after.keys().filter(differs).find(|name| !EDITABLE.contains(&name.as_str())) {
-            return Err(PatchError::NotEditable(name.clone()));
-        }
-        if new.head.ends_at < old.head.ends_at {
-            return Err(PatchError::NotEditable("ends_at".into()));
+        let refused: Vec<Fault> = after.keys().filter(differs).filter_map(|name| why_fixed(name, old, &new)).collect();
+        if !refused.is_empty() {
+            return Err(PatchError::NotEditable(refused));
         }
     }
     Ok(new)
+}
+
+fn fixed(field: &str, message: &str) -> Fault {
+    Fault { field: field.to_owned(), message: message.to_owned() }
+}
+
+/// Why a field of a published definition may not change in this way.
+fn why_fixed(field: &str, old: &Definition, new: &Definition) -> Option<Fault> {
+    let budget = |definition: &Definition| definition.group_buy().and_then(|own| own.loss_budget_fen);
+    match field {
+        "ends_at" => (new.head.ends_at < old.head.ends_at).then(|| fixed(field, "can only become later")),
+        // What living orders give away is counted from the first one on, or not at all.
+        "loss_budget_fen" => match (budget(old), budget(new)) {
+            (Some(before), Some(after)) if before <= after => None,
+            (Some(_) | None, Some(_) | None) => Some(fixed(field, "can only be raised where there is one")),
+        },
+        "items" => Some(fixed(field, "cannot change once published; units are added by POST …/stock")),
+        name if EDITABLE.contains(&name) => None,
+        name => Some(fixed(name, "cannot change once published")),
+    }
 }
 
 fn as_object(definition: &Definition) -> Map<String, Value> {
@@ -56,7 +74,7 @@ fn as_object(definition: &Definition) -> Map<String, Value> {
 }
 
 /// RFC 7396: objects merge, null removes, all else replaces. A body's depth is bounded by its parser (128).
-fn merge(target: &mut Value, patch: &Value) {
+pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *target = patch.clone();
         return;
@@ -85,13 +103,18 @@ mod tests {
         Definition::read(&cherries()).unwrap()
     }
 
+    fn refused(change: &serde_json::Value, published: bool) -> Vec<String> {
+        let Err(PatchError::NotEditable(faults)) = patch(&old(), change, published) else { panic!("{change} was taken") };
+        faults.into_iter().map(|fault| fault.field).collect()
+    }
+
     #[test]
     fn a_draft_may_change_in_everything_but_its_kind() {
         let new = patch(&old(), &json!({"title": "Plums", "limits": {"orders_per_user": 9}, "surface": "web"}), false).unwrap();
         let group_buy = new.group_buy().unwrap();
         assert_eq!((new.head.title.as_str(), group_buy.limits.orders_per_user), ("Plums", 9));
         assert_eq!(group_buy.limits.users_per_device, 2, "objects merge");
-        assert_eq!(patch(&old(), &json!({"kind": "bargain"}), false), Err(PatchError::NotEditable("kind".into())));
+        assert_eq!(refused(&json!({"kind": "bargain"}), false), ["kind"]);
         assert_eq!(patch(&old(), &json!({"kind": "group_buy"}), true), Ok(old()));
     }
 
@@ -113,6 +136,7 @@ mod tests {
         for (change, field) in [
             (json!({"limits": {"orders_per_user": 9}}), "limits"),
             (json!({"surface": "web"}), "surface"),
+            (json!({"loss_budget_fen": 1_000_000}), "loss_budget_fen"),
             (json!({"starts_at": "2026-11-21T00:00:00Z"}), "starts_at"),
             (json!({"ends_at": "2026-11-30T00:00:00Z"}), "ends_at"),
             (
@@ -120,9 +144,14 @@ mod tests {
                 "items",
             ),
         ] {
-            assert_eq!(patch(&old(), &change, true), Err(PatchError::NotEditable(field.into())));
+            assert_eq!(refused(&change, true), [field]);
             assert!(patch(&old(), &change, false).is_ok());
         }
+    }
+
+    #[test]
+    fn every_field_that_cannot_change_is_named() {
+        assert_eq!(refused(&json!({"surface": "web", "title": "Plums", "room_ttl_seconds": 60}), true), ["room_ttl_seconds", "surface"]);
     }
 
     #[test]

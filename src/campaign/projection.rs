@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::ops::{Status, StatusRow, StockRow};
+use super::view::Switches;
 use crate::hot::Row;
 use crate::id::CampaignId;
 use crate::projector::{Batch, Projection, Statements};
@@ -17,7 +18,7 @@ bulk_row! {
 }
 
 bulk_row! {
-    struct Standing { id: CampaignId, state: &'static str, at: i64 }
+    struct Standing { id: CampaignId, state: &'static str, paused_by: &'static str, may_open: bool, may_join: bool, at: i64 }
 }
 
 static STOCK: LazyLock<BulkRows<Stock>> = LazyLock::new(|| {
@@ -30,8 +31,9 @@ static STOCK: LazyLock<BulkRows<Stock>> = LazyLock::new(|| {
 
 static STANDING: LazyLock<BulkRows<Standing>> = LazyLock::new(|| {
     BulkRows::over(
-        "UPDATE campaigns SET state = r.state, updated_at = r.at FROM",
-        "WHERE campaigns.id = r.id AND campaigns.state <> r.state",
+        "UPDATE campaigns SET state = r.state, paused_by = r.paused_by, may_open = r.may_open, may_join = r.may_join, updated_at = r.at FROM",
+        "WHERE campaigns.id = r.id AND (campaigns.state <> r.state OR campaigns.paused_by <> r.paused_by OR campaigns.may_open <> r.may_open \
+         OR campaigns.may_join <> r.may_join)",
     )
 });
 
@@ -68,5 +70,6 @@ fn standing(batch: &Batch<'_>) -> Result<Vec<Standing>, StoreError> {
         Status::Paused => "paused",
         Status::Ended => "ended",
     };
-    Ok(vec![Standing { id: batch.campaign, state, at: row.at }])
+    let Switches { open, join } = status.switches();
+    Ok(vec![Standing { id: batch.campaign, state, paused_by: status.paused_by.word(), may_open: open, may_join: join, at: row.at }])
 }

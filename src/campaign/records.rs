@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::SharedSku;
 use super::model::Definition;
-use super::view::CampaignState;
+use super::ops::PausedBy;
+use super::view::{CampaignState, Switches};
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
 use crate::store::{Store, StoreError, Tx, execute, fetch_all, fetch_optional};
@@ -91,6 +92,13 @@ pub struct Record {
     pub id: CampaignId,
     /// Where it is in its life.
     pub state: RecordState,
+    /// Who paused it; null unless it is paused.
+    #[serde(default)]
+    #[schema(required = true, example = json!(null))]
+    pub paused_by: Option<PausedBy>,
+    /// What operators have switched off.
+    #[serde(default)]
+    pub switches: Switches,
     /// Of the definition: 1, and one more with each change.
     #[schema(example = 1)]
     pub version: i64,
@@ -108,27 +116,33 @@ pub struct Record {
     pub definition: Definition,
 }
 
-type Row = (String, String, i64, i64, i64, String);
+type Row = (String, String, i64, i64, i64, String, String, bool, bool);
 
 impl Record {
     /// A new draft.
     #[must_use]
     pub const fn draft(id: CampaignId, definition: Definition, now: UnixMs) -> Self {
-        Self { id, state: RecordState::Draft, version: 1, created_at: now, updated_at: now, definition }
+        let switches = Switches { open: true, join: true };
+        Self { id, state: RecordState::Draft, paused_by: None, switches, version: 1, created_at: now, updated_at: now, definition }
     }
 
     /// The same with its state as of `now`.
     #[must_use]
     pub fn at(mut self, now: UnixMs) -> Self {
         self.state = self.state.at(&self.definition, now);
+        if self.state != RecordState::Paused {
+            self.paused_by = None;
+        }
         self
     }
 
-    fn from_row((id, state, version, created_at, updated_at, definition): Row) -> Result<Self, StoreError> {
+    fn from_row((id, state, version, created_at, updated_at, definition, paused_by, open, join): Row) -> Result<Self, StoreError> {
         let record = || {
             Some(Self {
                 id: id.parse().ok()?,
                 state: RecordState::from_word(&state)?,
+                paused_by: PausedBy::from_word(&paused_by),
+                switches: Switches { open, join },
                 version,
                 created_at: UnixMs::new(created_at),
                 updated_at: UnixMs::new(updated_at),
@@ -229,7 +243,7 @@ pub async fn find(store: &Store, id: CampaignId) -> Result<Option<Record>, Store
     let row = fetch_optional!(
         store,
         Row,
-        "SELECT id, state, version, created_at, updated_at, definition FROM campaigns WHERE id = $1",
+        "SELECT id, state, version, created_at, updated_at, definition, paused_by, may_open, may_join FROM campaigns WHERE id = $1",
         id.to_string(),
     )?;
     row.map(Record::from_row).transpose()
@@ -243,7 +257,7 @@ pub async fn list(store: &Store, (before, id): (i64, &str), fetch: i64) -> Resul
     let rows = fetch_all!(
         store,
         Row,
-        "SELECT id, state, version, created_at, updated_at, definition FROM campaigns \
+        "SELECT id, state, version, created_at, updated_at, definition, paused_by, may_open, may_join FROM campaigns \
          WHERE (created_at, id) < ($1, $2) ORDER BY created_at DESC, id DESC LIMIT $3",
         before,
         id,
@@ -260,7 +274,7 @@ pub async fn list_open(store: &Store, now: UnixMs, (before, id): (i64, &str), fe
     let rows = fetch_all!(
         store,
         Row,
-        "SELECT id, state, version, created_at, updated_at, definition FROM campaigns \
+        "SELECT id, state, version, created_at, updated_at, definition, paused_by, may_open, may_join FROM campaigns \
          WHERE state IN ('scheduled', 'live', 'paused') AND ends_at > $1 AND (created_at, id) < ($2, $3) \
          ORDER BY created_at DESC, id DESC LIMIT $4",
         now.get(),

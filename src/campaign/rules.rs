@@ -27,6 +27,11 @@ pub struct Rules {
     pub newcomers_only: bool,
     /// Limits per shopper and device.
     pub limits: Limits,
+    /// The most that may be given away, in fen; absent: no bound.
+    #[serde(default)]
+    pub loss_budget: Option<i64>,
+    /// The least that an order gives away, in fen: when not even that is left of the budget, the campaign pauses.
+    pub least_loss: i64,
     /// What is sold, by SKU.
     pub items: BTreeMap<String, Item>,
 }
@@ -114,6 +119,8 @@ pub struct Limits {
 /// One SKU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
+    /// The price without the campaign, in fen.
+    pub list: i64,
     /// Sizes rising, prices falling.
     pub tiers: Vec<Tier>,
     /// Price of one unit for whoever opens a room, in fen.

@@ -129,6 +129,23 @@ pub struct BargainView {
     pub buy_ttl_seconds: i64,
 }
 
+/// What may be switched off while a campaign runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Switches {
+    /// Whether rooms may be opened.
+    #[schema(example = true)]
+    pub open: bool,
+    /// Whether rooms may be joined.
+    #[schema(example = true)]
+    pub join: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self { open: true, join: true }
+    }
+}
+
 /// What the campaign still allows the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CampaignYou {
@@ -212,6 +229,8 @@ pub struct CampaignView {
     /// How chains go; null but in a bargain.
     #[schema(required = true)]
     pub bargain: Option<BargainView>,
+    /// What operators have switched off.
+    pub switches: Switches,
     /// About the caller, with a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -231,6 +250,8 @@ pub struct CampaignNumbers {
     pub rooms_open: i64,
     /// Rooms that have formed.
     pub rooms_formed: i64,
+    /// What may be done at all.
+    pub switches: Switches,
 }
 
 impl CampaignView {
@@ -300,6 +321,7 @@ impl CampaignView {
             rooms_open: numbers.rooms_open,
             rooms_formed: numbers.rooms_formed,
             bargain: None,
+            switches: numbers.switches,
             you: None,
         }
     }

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
+use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
@@ -26,6 +27,9 @@ pub struct RoomRecord {
     /// Who leads; null when nobody is left.
     #[schema(required = true)]
     user_id: Option<UserId>,
+    /// The version of the definition it was opened under.
+    #[schema(example = 1)]
+    definition_version: i64,
     /// When it was opened.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -52,6 +56,7 @@ struct Row {
     expires_at: UnixMs,
     created_at: UnixMs,
     updated_at: UnixMs,
+    version: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -62,9 +67,33 @@ struct Seat {
     state: String,
 }
 
-/// A campaign's rooms, newest first. `user_id`: rooms in which that shopper has or had a seat.
+/// What an operator's list of rooms shows as CSV.
+const COLUMNS: &[&str] = &[
+    "id",
+    "campaign_id",
+    "sku",
+    "state",
+    "size",
+    "seats_taken",
+    "seats_paid",
+    "seats_left",
+    "leader",
+    "members",
+    "price_fen",
+    "tiers",
+    "accept_from",
+    "final_price_fen",
+    "expires_at",
+    "user_id",
+    "definition_version",
+    "created_at",
+    "updated_at",
+];
+
+/// A campaign's rooms, newest first; with `Accept: text/csv` all of them. `user_id`: rooms in which that shopper has or had a seat.
 #[utoipa::path(tag = "operator: running", operation_id = "list_rooms", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), Filters::<RoomState>, Page), responses((status = 200, description = "A page", body = List<RoomRecord>)))]
+    params(("id" = CampaignId, Path), Filters::<RoomState>, Page),
+    responses((status = 200, description = "A page, or all as CSV", content((List<RoomRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/rooms")]
 pub async fn list(
     app: Data<App>,
@@ -72,9 +101,10 @@ pub async fn list(
     id: Id<CampaignId>,
     query: Query<Filters<RoomState>>,
     page: Page,
+    csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
-                        expires_at, created_at, updated_at FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
+                        expires_at, created_at, updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let query = query.0;
@@ -83,10 +113,15 @@ pub async fn list(
     let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
-    let (before, before_id) = page.before();
-    let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, page.fetch())?;
-    let list = page.list(rows, |row: &Row| (row.created_at.get(), row.id.to_string()));
-    Ok(HttpResponse::Ok().json(List { items: records(&app, list.items).await?, next_cursor: list.next_cursor }))
+    let place = |record: &RoomRecord| (record.created_at.get(), record.room.id.to_string());
+    let rows = move |(before, before_id): (i64, String), fetch| {
+        let (app, sku, user, room) = (app.clone(), sku.clone(), user.clone(), room.clone());
+        async move {
+            let rows = fetch_all!(&app.store, Row, LIST, id.0, state, sku, user, room, from, to, before, before_id, fetch)?;
+            records(&app, rows).await
+        }
+    };
+    csv::answer(csv, &page, Table { name: "rooms", columns: COLUMNS, place }, rows).await
 }
 
 /// The rooms with their seats, names masked.
@@ -131,6 +166,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 you: None,
             },
             user_id: row.leader_user_id,
+            definition_version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

@@ -20,7 +20,7 @@ use crate::hot::engine::Found;
 use crate::hot::{Read, Row, Trouble};
 use crate::http::answer;
 use crate::http::body::KeyedJson;
-use crate::http::caller::MaybeSession;
+use crate::http::caller::{self, MaybeSession};
 use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -81,12 +81,13 @@ pub(super) fn units(quantity: i64) -> Result<i64, Problem> {
 #[utoipa::path(tag = "rooms", operation_id = "open_room", params(("id" = CampaignId, Path)), request_body = OpenRoom,
     responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
-        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
+        Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/rooms")]
 pub async fn open(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<CampaignId>,
     body: KeyedJson<OpenRoom>,
 ) -> Result<HttpResponse, Problem> {
@@ -95,7 +96,7 @@ pub async fn open(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
     let room = decided.decision.as_ref().ok().map(|seat| seat.room_id);
     let mut answer = seated(&app, id.0, &session, decided).await?;
@@ -111,12 +112,13 @@ pub async fn open(
         (status = 200, description = "You were in already", body = SeatView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
         Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
-        Code::RoomExpired, Code::NewcomersOnly]))))]
+        Code::BudgetExhausted, Code::RoomExpired, Code::NewcomersOnly]))))]
 #[post("/v1/rooms/{id}/members")]
 pub async fn join(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<RoomId>,
     body: KeyedJson<JoinRoom>,
 ) -> Result<HttpResponse, Problem> {
@@ -124,7 +126,7 @@ pub async fn join(
     if !live::runs(&app, id.0.campaign(), &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
     let wish = Join::new(&app.engine, id.0, shopper, quantity, body.key.as_ref());
     let definition = app.definitions.get(&app, id.0.campaign(), 0).await?;
     let newcomers_only = definition.is_some_and(|record| record.definition.group_buy().is_some_and(|own| own.newcomers_only));

@@ -8,13 +8,40 @@ use crate::hot::lane::IdempotencyKey;
 use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Row, Trouble};
 use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
+use crate::share::token::ShareToken;
 
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op<'a> {
-    OpenRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, sku: &'a str, quantity: i64 },
-    JoinRoom { room: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64, newcomer: bool },
-    OrderSolo { order: &'a str, user: &'a str, device: &'a str, sku: &'a str, quantity: i64 },
+    OpenRoom {
+        room: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        sku: &'a str,
+        quantity: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
+    JoinRoom {
+        room: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        quantity: i64,
+        newcomer: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
+    OrderSolo {
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        sku: &'a str,
+        quantity: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        share: Option<&'a str>,
+    },
 }
 
 /// Who wants a seat.
@@ -24,6 +51,8 @@ pub struct Shopper {
     pub user: UserId,
     /// The device the request came from.
     pub device: DeviceId,
+    /// The link they came by.
+    pub share: Option<ShareToken>,
 }
 
 /// A seat, new or had before.
@@ -72,7 +101,7 @@ const NO_SEAT_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::RoomFull, Code::Room
 
 /// Opens a room with its first seat.
 /// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
-/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+/// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -87,8 +116,8 @@ pub async fn open_room(
         let (now, mut rng) = (engine.clock().now(), rand::rng());
         (RoomId::new(campaign, now, &mut rng), OrderId::new(campaign, now, &mut rng))
     };
-    let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity };
+    let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
+    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
     let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity}"), to_anybody: NO_ROOM_FOR_ANYBODY };
     seat(engine, campaign, &op, key, asks).await
 }
@@ -127,14 +156,14 @@ impl<'a> Join<'a> {
 
     /// Takes the seat; `newcomer`: whether the shopper may have one that is for newcomers only.
     /// Refusals: `not_found`, `campaign_not_live`, `newcomers_only`, `room_closed`, `room_expired`, `room_full`, `device_limit_reached`,
-    /// `order_limit_reached`, `room_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+    /// `order_limit_reached`, `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
     ///
     /// # Errors
     /// See [`Trouble`].
     pub async fn ask(&self, engine: &Engine, newcomer: bool) -> Result<Decided, Trouble> {
-        let (user, device) = (self.shopper.user.hot(), self.shopper.device.hot());
+        let (user, device, share) = (self.shopper.user.hot(), self.shopper.device.hot(), self.shopper.share.map(|token| token.to_string()));
         let (room, order, quantity) = (self.room.hot(), self.order.hot(), self.quantity);
-        let op = Op::JoinRoom { room, order, user, device, quantity, newcomer };
+        let op = Op::JoinRoom { room, order, user, device, quantity, newcomer, share: share.as_deref() };
         seat(engine, self.room.campaign(), &op, self.key, self.asks()).await
     }
 }
@@ -149,7 +178,7 @@ pub struct Ordered {
 }
 
 /// Buys units alone. Refusals: `not_found` (the SKU, or it is not sold alone), `campaign_not_live`, `campaign_ended`,
-/// `device_limit_reached`, `order_limit_reached`, `unpaid_limit_reached`, `sold_out`.
+/// `device_limit_reached`, `order_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -161,8 +190,8 @@ pub async fn order_solo(
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<Ordered>, Trouble> {
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
-    let (user, device) = (shopper.user.hot(), shopper.device.hot());
-    let op = Op::OrderSolo { order: order.hot(), user, device, sku, quantity };
+    let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
+    let op = Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
     let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity} alone"), to_anybody: NO_ROOM_FOR_ANYBODY };
     if let Some(refused) = remembered(engine, campaign, key, &asks) {
         return Ok(refused);

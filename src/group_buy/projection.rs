@@ -31,6 +31,7 @@ bulk_row! {
         created_at: i64,
         updated_at: i64,
         seq: i64,
+        version: i64,
     }
 }
 
@@ -78,6 +79,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         created_at: room.opened_at,
         updated_at: row.at,
         seq: row.seq,
+        version: room.version,
         sku: room.sku,
     })
 }

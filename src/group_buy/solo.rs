@@ -14,6 +14,7 @@ use crate::campaign::live;
 use crate::code::Code;
 use crate::http::answer::Decided;
 use crate::http::body::KeyedJson;
+use crate::http::caller;
 use crate::http::extract::Id;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
@@ -43,12 +44,13 @@ pub struct SoloOrderView {
 #[utoipa::path(tag = "rooms", operation_id = "order_solo", params(("id" = CampaignId, Path)), request_body = SoloOrder,
     responses((status = 201, description = "Your order", body = SoloOrderView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
-        Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::CampaignEnded]))))]
+        Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
 #[post("/v1/campaigns/{id}/solo_orders")]
 pub async fn order(
     app: Data<App>,
     session: Session,
     device: Device,
+    came_by: caller::ShareToken,
     id: Id<CampaignId>,
     body: KeyedJson<SoloOrder>,
 ) -> Result<HttpResponse, Problem> {
@@ -57,7 +59,7 @@ pub async fn order(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
     let done = ops::order_solo(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
     let at = done.place.map(|place| Decided { campaign: id.0, place, replayed: done.replayed });
     match (done.decision, at) {

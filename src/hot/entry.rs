@@ -3,6 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_bytes::{ByteBuf, Bytes};
+use serde_json::Value as Json;
 
 use crate::crypto::sha1_hex;
 
@@ -127,6 +128,32 @@ impl<'a> EventRef<'a> {
         let rmpv::ValueRef::Map(fields) = &self.2 else { return None };
         let text = |value: &rmpv::ValueRef<'a>| if let rmpv::ValueRef::String(text) = value { text.into_str() } else { None };
         fields.iter().find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value))
+    }
+
+    /// All fields as JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Map<String, Json> {
+        match json(&self.2) {
+            Json::Object(fields) => fields,
+            // Lua packs an empty table as a list.
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => serde_json::Map::new(),
+        }
+    }
+}
+
+/// What Lua packs, as JSON; fractions, which no event has, are null.
+fn json(value: &rmpv::ValueRef<'_>) -> Json {
+    match value {
+        rmpv::ValueRef::Boolean(yes) => Json::Bool(*yes),
+        rmpv::ValueRef::Integer(number) => number.as_i64().map_or(Json::Null, Json::from),
+        rmpv::ValueRef::String(text) => Json::String(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        rmpv::ValueRef::Binary(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
+        rmpv::ValueRef::Array(values) => Json::Array(values.iter().map(json).collect()),
+        rmpv::ValueRef::Map(fields) => {
+            let name = |key: &rmpv::ValueRef<'_>| if let Json::String(name) = json(key) { Some(name) } else { None };
+            Json::Object(fields.iter().filter_map(|(key, value)| Some((name(key)?, json(value)))).collect())
+        }
+        rmpv::ValueRef::Nil | rmpv::ValueRef::F32(_) | rmpv::ValueRef::F64(_) | rmpv::ValueRef::Ext(..) => Json::Null,
     }
 }
 

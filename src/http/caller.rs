@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::code::Code;
 use crate::identity::{Device, Session};
 use crate::operator::{Key, Role, keys};
+use crate::share::token;
 
 /// WeChat's `scene` holds no more, and no share token of ours is longer.
 const LONGEST_SHARE_TOKEN: usize = 32;
@@ -26,6 +27,14 @@ pub struct MaybeSession(pub Option<Session>);
 /// The token of `X-Share-Token`, if it looks like one. It attributes and never authorises, so a wrong one refuses nothing.
 #[derive(Clone, Debug)]
 pub struct ShareToken(pub Option<String>);
+
+impl ShareToken {
+    /// The token, if it is one of ours. Whether there is such a link is not asked.
+    #[must_use]
+    pub fn ours(&self, app: &App) -> Option<token::ShareToken> {
+        self.0.as_deref().and_then(|text| token::ShareToken::read(&app.secrets, text))
+    }
+}
 
 /// An operator with at least the role `R`.
 #[derive(Debug)]
@@ -141,6 +150,17 @@ pub fn device(request: &HttpRequest) -> Result<Device, Problem> {
 pub async fn operator_key(app: &App, secret: Option<&str>) -> Result<Key, Problem> {
     let secret = secret.ok_or(Code::Unauthenticated)?;
     keys::find(&app.store, secret, app.clock.now()).await?.ok_or_else(|| Code::Unauthenticated.into())
+}
+
+/// Lets in whoever may play with the sandbox: shoppers and operators alike are testers there, strangers are not.
+///
+/// # Errors
+/// Those of [`operator_key`].
+pub async fn tester(app: &App, request: &HttpRequest) -> Result<(), Problem> {
+    if session(request).is_err() {
+        operator_key(app, bearer(request)).await?;
+    }
+    Ok(())
 }
 
 /// The operator's key that [`super::identify`] found.

@@ -21,11 +21,11 @@ pub struct Readiness {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ReadinessCheck)]
 pub struct Check {
-    /// `sql`, `redis`, `projector`, `draining`.
+    /// `sql`, `redis`, `projector`, `draining`, `provider`.
     pub name: &'static str,
     /// It is as it should be.
     pub ok: bool,
-    /// What is wrong, else empty.
+    /// What is wrong, or worth knowing, else empty.
     pub detail: String,
 }
 

@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod caller;
 pub mod connection;
 pub mod cors;
+pub mod csv;
 pub mod envelope;
 pub mod extract;
 pub mod health;

@@ -6,6 +6,7 @@
 //! body, list or key can meet, headers, `Idempotency-Key`.
 
 mod callers;
+mod examples;
 mod parts;
 mod refusals;
 
@@ -69,6 +70,11 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
         }
     }
     name_listed(&mut components);
+    for item in api.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            examples::add(operation, &components);
+        }
+    }
     api.components = Some(components);
     api
 }

@@ -4,9 +4,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
 use crate::bargain::{desk as chain_desk, http as chains, live as live_chains};
-use crate::campaign::{desk, http as campaigns, storefront};
+use crate::campaign::{desk, http as campaigns, report, storefront, versions};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, solo};
-use crate::order::{desk as order_desk, http as orders};
+use crate::order::{acts, desk as order_desk, faults, http as orders, work};
 use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
 
@@ -24,7 +24,7 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(chains::start).service(chains::cut).service(chains::order).service(chains::proof).service(chains::mine);
     cfg.service(live_chains::read).service(live_chains::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
-    cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance);
+    cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance).service(faults::spoil);
     cfg.service(shares::create).service(shares::revoke).service(shares::read);
     cfg.service(show::code).service(assets::file);
 }
@@ -32,14 +32,19 @@ fn shopper(cfg: &mut ServiceConfig) {
 fn operators(cfg: &mut ServiceConfig) {
     cfg.configure(operator::http::routes);
     cfg.service(campaigns::create).service(campaigns::list).service(campaigns::read).service(campaigns::edit);
-    cfg.service(campaigns::clone).service(campaigns::check_campaign);
+    cfg.service(campaigns::clone).service(campaigns::check_campaign).service(versions::list).service(versions::read);
     cfg.service(desk::publish)
         .service(desk::pause)
         .service(desk::resume)
         .service(desk::end)
+        .service(desk::set_switches)
         .service(desk::add_stock)
-        .service(desk::show_report);
+        .service(report::show_report);
     cfg.service(desk::run_audit);
     cfg.service(room_desk::list).service(chain_desk::list).service(share_desk::list);
-    cfg.service(order_desk::list).service(order_desk::report_paid).service(order_desk::list_refunds).service(order_desk::refund_done);
+    cfg.service(order_desk::list).service(order_desk::report_paid);
+    cfg.service(acts::read).service(acts::edit).service(acts::fulfil).service(acts::refund).service(acts::cancel);
+    cfg.service(work::list_refunds).service(work::refund_done).service(work::retry_refund);
+    cfg.service(work::list_payments).service(work::retry_payment).service(work::provider);
+    cfg.service(work::reconciliation).service(work::reconcile);
 }

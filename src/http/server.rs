@@ -9,6 +9,7 @@ use actix_web::http::header;
 use actix_web::web::{self, Data};
 use actix_web::{App as Web, Error, HttpResponse};
 use tokio::signal::unix::{SignalKind, signal};
+use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -26,6 +27,13 @@ const DRAIN_SECONDS: u64 = 6;
 const CONNECTIONS: usize = 10_000;
 /// Open files that are not callers' connections: SQL, Redis, logs, and some to spare.
 const OWN_FILES: u64 = 500;
+
+/// The OpenAPI document that the server serves.
+#[must_use]
+pub fn document() -> OpenApi {
+    let (_, api) = Web::new().into_utoipa_app().openapi(openapi::blank()).configure(routes::all).split_for_parts();
+    openapi::complete(api)
+}
 
 /// Every route and middleware, for the server and for tests.
 pub fn web_app(

@@ -30,7 +30,7 @@ const DISPLAY_NAME: usize = 64;
 
 /// The routes.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(make_device).service(make_session).service(end_session).service(make_session_for_shop);
+    cfg.service(make_device).service(make_session).service(end_session).service(make_session_for_shop).service(super::erase::erase);
 }
 
 /// What a client knows of its device.
@@ -143,7 +143,7 @@ async fn make_session(app: Data<App>, Json(new): Json<NewSession>) -> Result<imp
 #[utoipa::path(tag = "identity", operation_id = "end_session", responses((status = 204, description = "Ended")))]
 #[delete("/v1/sessions/current")]
 async fn end_session(app: Data<App>, session: Session) -> Result<impl Responder, Problem> {
-    app.revocations.end(&app.store, &session).await?;
+    app.revocations.end(&app.store, &session, app.clock.now()).await?;
     Ok(HttpResponse::NoContent())
 }
 
@@ -157,6 +157,8 @@ async fn make_session_for_shop(
     Json(new): Json<ShopSession>,
 ) -> Result<impl Responder, Problem> {
     let external_id = visible("external_user_id", &new.external_user_id)?;
+    // Refused before it is noted.
+    new.display_name.as_deref().map(shown).transpose()?;
     let mut tx = app.store.begin().await?;
     // The shopper's own id at the shop is personal: the log of changes names the action only.
     let change = Change { actor: &operator.key.id, action: "session.create", target: "shop", before: None, after: None };

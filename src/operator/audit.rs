@@ -75,19 +75,47 @@ pub async fn note(store: &Store, actor: &str, action: &str, target: &str, now: U
     tx.commit().await
 }
 
+/// Which changes to list; empty text: any.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// What was done.
+    pub action: String,
+    /// By which key.
+    pub actor: String,
+    /// To what.
+    pub target: String,
+    /// At or after, Unix ms.
+    pub from: i64,
+    /// Before, Unix ms.
+    pub to: i64,
+}
+
+/// The statement, led by what the rows are found by.
+macro_rules! list_by {
+    ($lead:literal) => {
+        concat!(
+            "SELECT id, at, actor, action, target, before, after FROM audit_log WHERE ",
+            $lead,
+            " AND ($1 = '' OR action = $1) AND ($2 = '' OR actor = $2) AND ($3 = '' OR target = $3) AND at >= $4 AND at < $5 \
+             AND (at, id) < ($6, $7) ORDER BY at DESC, id DESC LIMIT $8"
+        )
+    };
+}
+
+type Row = (String, i64, String, String, String, Option<String>, Option<String>);
+
 /// A page of the log, newest first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(store: &Store, (before, id): (i64, &str), fetch: i64) -> Result<Vec<Entry>, StoreError> {
-    let rows = fetch_all!(
-        store,
-        (String, i64, String, String, String, Option<String>, Option<String>),
-        "SELECT id, at, actor, action, target, before, after FROM audit_log WHERE (at, id) < ($1, $2) ORDER BY at DESC, id DESC LIMIT $3",
-        before,
-        id,
-        fetch,
-    )?;
+pub async fn list(store: &Store, filter: &Filter, (before, id): (i64, &str), fetch: i64) -> Result<Vec<Entry>, StoreError> {
+    let sql = match (filter.target.is_empty(), filter.actor.is_empty()) {
+        (false, _) => list_by!("target = $3"),
+        (true, false) => list_by!("actor = $2"),
+        (true, true) => list_by!("1 = 1"),
+    };
+    let Filter { action, actor, target, from, to } = filter;
+    let rows = fetch_all!(store, Row, sql, action, actor, target, from, to, before, id, fetch)?;
     let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
     let entry = |(id, at, actor, action, target, before, after)| Entry {
         id,

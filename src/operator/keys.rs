@@ -142,21 +142,28 @@ pub async fn list(store: &Store, (before, id): (i64, &str), fetch: i64) -> Resul
 }
 
 /// How a revocation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
-    /// It is revoked, now or since long.
-    Done,
+    /// This key is revoked now.
+    Now(Key),
+    /// It has been before.
+    Before,
     /// There is no such key.
     Unknown,
     /// It is the last admin key: nobody could make another.
     LastAdmin,
 }
 
-/// Revokes a key. A repeat changes nothing.
+/// Revokes a key. A repeat changes nothing. Revocations wait for each other: of two admins who revoke each other's keys at once, one is too
+/// late.
 ///
 /// # Errors
 /// When the database does not do it.
 pub async fn revoke(tx: &mut Tx, id: &str, now: UnixMs) -> Result<Revoked, StoreError> {
+    // Postgres would let both look before either has written.
+    const IN_TURN: &str = "INSERT INTO settings (name, value) VALUES ('revocations', '') ON CONFLICT (name) DO UPDATE SET value = ''";
+    const FIND: &str = "SELECT id, name, role, created_at, last_used_at, revoked_at FROM operator_keys WHERE id = $1";
+    execute!(tx, IN_TURN)?;
     let changed = execute!(
         tx,
         "UPDATE operator_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL AND (role <> 'admin' OR EXISTS \
@@ -165,13 +172,10 @@ pub async fn revoke(tx: &mut Tx, id: &str, now: UnixMs) -> Result<Revoked, Store
         id,
         id,
     )?;
-    if changed > 0 {
-        return Ok(Revoked::Done);
-    }
-    let row = fetch_optional!(tx, (Option<i64>,), "SELECT revoked_at FROM operator_keys WHERE id = $1", id)?;
-    Ok(match row {
+    Ok(match fetch_optional!(tx, Row, FIND, id)?.map(Key::from_row) {
         None => Revoked::Unknown,
-        Some((Some(_at),)) => Revoked::Done,
-        Some((None,)) => Revoked::LastAdmin,
+        Some(key) if changed > 0 => Revoked::Now(key),
+        Some(key) if key.revoked_at.is_some() => Revoked::Before,
+        Some(_) => Revoked::LastAdmin,
     })
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::budget::{Budget, Call};
 use super::ops::{self, Decided, Money};
-use super::provider::{Closing, Payment, Provider, Refund, Refunding, SHOP};
+use super::provider::{Closing, Payment, Provider};
+use super::refunds::answered;
 use crate::clock::Clock;
 use crate::code::Code;
+use crate::config::Effort;
 use crate::hot::lane::Gate;
 use crate::hot::{Engine, Place, Trouble};
 use crate::id::{CampaignId, OrderId};
@@ -22,7 +25,7 @@ const LONGEST_PAUSE: i64 = 3600;
 /// Whoever was told of a payment acts on it at once; the worker looks for those left lying after so long, in seconds.
 const FIRST_TRY: i64 = 2;
 /// Rows of one kind of work looked at in one round.
-const ROUND: i64 = 64;
+pub(super) const ROUND: i64 = 64;
 
 /// Carries out what orders ask of the world outside.
 pub struct Cashier {
@@ -32,6 +35,10 @@ pub struct Cashier {
     pub(super) clock: Arc<Clock>,
     /// Who takes new payments.
     pub provider: Arc<dyn Provider>,
+    /// How many of its failing calls the provider bears.
+    pub budget: Budget,
+    /// Tries after which a person is asked.
+    pub(super) tries: i64,
     /// Wakes the worker before its next round.
     pub wake: Notify,
 }
@@ -47,6 +54,14 @@ pub enum Received {
     ToldOtherwise,
 }
 
+impl Received {
+    /// Whether it was acted on.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Self::Settled(_))
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct InboxRow {
     transaction_id: String,
@@ -58,6 +73,17 @@ struct InboxRow {
     next_attempt_at: i64,
 }
 
+impl InboxRow {
+    fn payment(&self) -> Payment {
+        Payment {
+            transaction_id: self.transaction_id.clone(),
+            order_id: self.order_id.clone(),
+            amount_fen: Fen::new(self.amount_fen),
+            paid_at: self.paid_at,
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct ClosingRow {
     order_id: OrderId,
@@ -65,28 +91,29 @@ struct ClosingRow {
     next_attempt_at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct RefundRow {
-    refund_no: String,
-    order_id: String,
-    provider: String,
-    transaction_id: String,
-    amount_fen: i64,
-    attempts: i64,
-    next_attempt_at: i64,
-}
-
 /// Seconds until the next try after so many.
-fn pause(attempts: i64) -> i64 {
+pub(super) fn pause(attempts: i64) -> i64 {
     let doubled = u32::try_from(attempts.clamp(0, 12)).map_or(LONGEST_PAUSE, |steps| 2_i64.saturating_pow(steps));
     doubled.min(LONGEST_PAUSE)
 }
 
 impl Cashier {
-    /// A cashier that takes new payments through `provider`.
+    /// A cashier that takes new payments through `provider`, as patient with it as `effort` says.
     #[must_use]
-    pub fn new(store: Store, engine: Arc<Engine>, projector: Arc<Projector>, clock: Arc<Clock>, provider: Arc<dyn Provider>) -> Self {
-        Self { store, engine, projector, clock, provider, wake: Notify::new() }
+    pub fn new(
+        store: Store,
+        engine: Arc<Engine>,
+        projector: Arc<Projector>,
+        clock: Arc<Clock>,
+        (provider, effort): (Arc<dyn Provider>, Effort),
+    ) -> Self {
+        let budget = Budget::new(store.clone(), provider.name(), effort.provider_failures_per_minute);
+        Self { store, engine, projector, clock, provider, budget, tries: effort.refund_tries.into(), wake: Notify::new() }
+    }
+
+    /// Whether calls of a sort pause, for too many have failed lately.
+    pub(super) async fn pauses(&self, call: Call) -> Result<bool, StoreError> {
+        Ok(self.budget.left(call, self.clock.now()).await?.paused_until.is_some())
     }
 
     /// A payment was told: written to the inbox once per transaction, then acted on. A repeat finds it there and sees to it that it is acted on.
@@ -127,7 +154,7 @@ impl Cashier {
     }
 
     /// Acts on a payment in the inbox; done when SQL has the outcome.
-    async fn settle(&self, provider: &str, payment: &Payment) -> Result<Option<Place>, Trouble> {
+    pub(super) async fn settle(&self, provider: &str, payment: &Payment) -> Result<Option<Place>, Trouble> {
         if let Ok(order) = payment.order_id.parse::<OrderId>()
             && self.has_lane(order.campaign()).await?
         {
@@ -185,7 +212,6 @@ impl Cashier {
     async fn payments(&self) -> Result<bool, StoreError> {
         const DUE: &str = "SELECT transaction_id, provider, order_id, amount_fen, paid_at, attempts, next_attempt_at FROM payments \
                            WHERE state = 'pending' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2";
-        const DONE: &str = "UPDATE payments SET state = 'done' WHERE transaction_id = $1 AND state = 'pending'";
         const TAKE: &str = "UPDATE payments SET attempts = attempts + 1, next_attempt_at = $1 \
                             WHERE transaction_id = $2 AND state = 'pending' AND next_attempt_at = $3";
         let now = self.clock.now();
@@ -199,21 +225,45 @@ impl Cashier {
             if row.order_id.parse().is_ok_and(|order: OrderId| !self.is_open(order)) {
                 continue;
             }
-            let payment = Payment {
-                transaction_id: row.transaction_id.clone(),
-                order_id: row.order_id.clone(),
-                amount_fen: Fen::new(row.amount_fen),
-                paid_at: row.paid_at,
-            };
-            match self.settle(&row.provider, &payment).await {
-                // By then its event has done this, unless SQL was restored from before the notification was kept.
-                Ok(_place) => {
-                    execute!(&self.store, DONE, &row.transaction_id)?;
-                }
-                Err(trouble) => tracing::info!(%trouble, "payment stays in the inbox"),
-            }
+            self.act_on(row).await?;
         }
         Ok(!due.is_empty())
+    }
+
+    async fn act_on(&self, row: &InboxRow) -> Result<(), StoreError> {
+        const DONE: &str = "UPDATE payments SET state = 'done' WHERE transaction_id = $1 AND state = 'pending'";
+        match self.settle(&row.provider, &row.payment()).await {
+            // By then its event has done this, unless SQL was restored from before the notification was kept.
+            Ok(_place) => execute!(&self.store, DONE, &row.transaction_id).map(|_row| ()),
+            Err(Trouble::Defect(cause)) if row.attempts + 1 >= self.tries => self.payment_stuck(&row.transaction_id, &cause).await,
+            Err(trouble) => {
+                tracing::info!(%trouble, "payment stays in the inbox");
+                Ok(())
+            }
+        }
+    }
+
+    /// Something of ours is broken, and trying on will not mend it: a person is asked.
+    async fn payment_stuck(&self, transaction: &str, cause: &str) -> Result<(), StoreError> {
+        const STUCK: &str = "UPDATE payments SET state = 'stuck', note = $1 WHERE transaction_id = $2 AND state = 'pending'";
+        tracing::error!(transaction, cause, "a payment is stuck");
+        execute!(&self.store, STUCK, cause, transaction).map(|_row| ())
+    }
+
+    /// Acts on a payment in the inbox again now, whatever came of it before; what was acted on stays so.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn retry_payment(&self, transaction: &str) -> Result<(), StoreError> {
+        const RESET: &str =
+            "UPDATE payments SET state = 'pending', attempts = 0, next_attempt_at = $1 WHERE transaction_id = $2 AND state <> 'done'";
+        const ONE: &str = "SELECT transaction_id, provider, order_id, amount_fen, paid_at, attempts, next_attempt_at FROM payments \
+                           WHERE transaction_id = $1 AND state <> 'done'";
+        execute!(&self.store, RESET, self.clock.now().plus_seconds(FIRST_TRY), transaction)?;
+        if let Some(row) = fetch_optional!(&self.store, InboxRow, ONE, transaction)? {
+            self.act_on(&row).await?;
+        }
+        Ok(())
     }
 
     async fn closings(&self) -> Result<bool, StoreError> {
@@ -221,6 +271,9 @@ impl Cashier {
                            WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
         const TAKE: &str = "UPDATE closings SET attempts = attempts + 1, next_attempt_at = $1 \
                             WHERE order_id = $2 AND state = 'pending' AND next_attempt_at = $3";
+        if self.pauses(Call::Close).await? {
+            return Ok(false);
+        }
         let now = self.clock.now();
         let due = fetch_all!(&self.store, ClosingRow, DUE, self.provider.name(), now, ROUND)?;
         for row in &due {
@@ -236,7 +289,7 @@ impl Cashier {
     /// Asks the provider to close an order's payment and carries the answer to the order.
     async fn close(&self, order: OrderId) -> Result<(), StoreError> {
         let Some(amount) = self.requested(order).await? else { return Ok(()) };
-        match self.provider.close(order, amount).await {
+        match answered(self.provider.close(order, amount)).await {
             Ok(Closing::Closed) => match ops::closed(&self.engine, order).await {
                 Ok(_told) => self.closing_done(order).await?,
                 Err(trouble) => tracing::info!(%order, %trouble, "closing will be told again"),
@@ -246,7 +299,10 @@ impl Cashier {
                 self.closing_done(order).await?;
             }
             Ok(Closing::Unknown) => {}
-            Err(error) => tracing::warn!(%order, %error, "the provider did not close a payment"),
+            Err(error) => {
+                tracing::warn!(%order, %error, "the provider did not close a payment");
+                self.budget.failed(Call::Close, self.clock.now()).await?;
+            }
         }
         Ok(())
     }
@@ -258,7 +314,7 @@ impl Cashier {
     }
 
     /// Whether an order's campaign is not just being brought back; work for one that is must not hold up the others'.
-    fn is_open(&self, order: OrderId) -> bool {
+    pub(super) fn is_open(&self, order: OrderId) -> bool {
         !self.engine.knows(order.campaign()) || matches!(self.engine.gate(order.campaign()), Gate::Open(_))
     }
 
@@ -268,78 +324,30 @@ impl Cashier {
         Ok(fetch_optional!(&self.store, (Fen,), REQUESTED, order)?.map(|(amount,)| amount))
     }
 
-    async fn refunds(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "SELECT refund_no, order_id, provider, transaction_id, amount_fen, attempts, next_attempt_at FROM refunds \
-                           WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
-        const TAKE: &str = "UPDATE refunds SET attempts = attempts + 1, next_attempt_at = $1 \
-                            WHERE refund_no = $2 AND state = 'pending' AND next_attempt_at = $3";
-        if self.provider.name() == SHOP {
-            return Ok(false); // people of the shop work through them
-        }
-        let now = self.clock.now();
-        let due = fetch_all!(&self.store, RefundRow, DUE, self.provider.name(), now, ROUND)?;
-        for row in &due {
-            let next = now.plus_seconds(pause(row.attempts + 1));
-            let open = row.order_id.parse().map_or(true, |order| self.is_open(order));
-            if execute!(&self.store, TAKE, next, &row.refund_no, row.next_attempt_at)? == 1 && open {
-                self.refund(row).await?;
-            }
-        }
-        Ok(!due.is_empty())
-    }
-
-    async fn refund(&self, row: &RefundRow) -> Result<(), StoreError> {
-        const FAILED: &str = "UPDATE refunds SET last_error = $1 WHERE refund_no = $2";
-        let refund =
-            Refund { refund_no: row.refund_no.clone(), transaction_id: row.transaction_id.clone(), amount_fen: Fen::new(row.amount_fen) };
-        match self.provider.refund(refund).await {
-            Ok(Refunding::Done) => {
-                if let Err(trouble) = self.refunded(&row.refund_no, &row.order_id).await {
-                    tracing::info!(refund = row.refund_no, %trouble, "refund will be told again");
-                }
-                Ok(())
-            }
-            Ok(Refunding::Elsewhere) => Ok(()),
-            Err(error) => {
-                metrics::counter!("liebian_refund_failures_total").increment(1);
-                tracing::warn!(refund = row.refund_no, provider = row.provider, %error, "refund will be tried again");
-                execute!(&self.store, FAILED, error.to_string(), &row.refund_no).map(|_rows| ())
-            }
-        }
-    }
-
-    /// A refund was executed: the order learns of it, and by its event the row is done. One without an order is done at once. Answers when SQL
-    /// has it.
-    ///
-    /// # Errors
-    /// `OutcomeUnknown` and the like: then it must be told again.
-    pub async fn refunded(&self, refund_no: &str, order_id: &str) -> Result<(), Trouble> {
-        const DONE: &str = "UPDATE refunds SET state = 'done', done_at = $1, last_error = NULL WHERE refund_no = $2";
-        let numbered = refund_no.strip_prefix(order_id).and_then(|rest| rest.strip_prefix('r')).and_then(|number| number.parse().ok());
-        let (Ok(order), Some(number)) = (order_id.parse::<OrderId>(), numbered) else {
-            let done = execute!(&self.store, DONE, self.clock.now(), refund_no);
-            return done.map(|_rows| ()).map_err(|_unknown| Trouble::OutcomeUnknown);
-        };
-        let told = ops::refunded(&self.engine, order, number).await?;
-        match told.decision {
-            Ok(_order) => self.projector.settled(order.campaign(), told.place).await,
-            Err(code) => Err(Trouble::Defect(format!("refund {refund_no}: the order says {}", code.word()))),
-        }
-    }
-
     /// Asks after payments that were asked for and not heard of: a notification may have been lost.
     async fn looks(&self) -> Result<bool, StoreError> {
         const DUE: &str =
             "SELECT order_id, looks, look_at FROM payment_requests WHERE provider = $1 AND look_at <= $2 ORDER BY look_at LIMIT $3";
         const TAKE: &str = "UPDATE payment_requests SET looks = looks + 1, look_at = $1 WHERE order_id = $2 AND look_at = $3";
+        if self.pauses(Call::Query).await? {
+            return Ok(false);
+        }
         let now = self.clock.now();
         let due = fetch_all!(&self.store, (OrderId, i64, i64), DUE, self.provider.name(), now, ROUND)?;
         for (order, looks, look_at) in &due {
             let next = usize::try_from(*looks + 1).ok().and_then(|next| LOOKS.get(next)).map(|ms| now.get().saturating_add(*ms));
-            if execute!(&self.store, TAKE, next, *order, *look_at)? == 1
-                && let Ok(Some(payment)) = self.provider.query(*order).await
-            {
-                self.receive(self.provider.name(), &payment).await?;
+            if execute!(&self.store, TAKE, next, *order, *look_at)? == 0 {
+                continue;
+            }
+            match answered(self.provider.query(*order)).await {
+                Ok(Some(payment)) => {
+                    self.receive(self.provider.name(), &payment).await?;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%order, %error, "the provider did not say whether an order was paid");
+                    self.budget.failed(Call::Query, now).await?;
+                }
             }
         }
         Ok(!due.is_empty())

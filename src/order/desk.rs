@@ -1,22 +1,23 @@
-//! The operator's routes on orders: lists, payments the shop took itself, refunds.
+//! The operator's routes on orders: their list, and payments that the shop took itself.
 
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::cashier::Received;
 use super::provider::{Payment, SHOP};
-use super::records::{self, Filter, OrderRecord, RefundRecord, RefundState};
+use super::records::{self, Filter, OrderRecord};
 use super::view::OrderState;
 use crate::app::App;
 use crate::campaign::live::{self, existing};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::http::answer::Decided;
-use crate::http::body::{Json, Nothing};
+use crate::http::body::Json;
 use crate::http::caller::{Finance, Operator, Viewer};
+use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::idempotency;
 use crate::http::page::{Filters, List, Page, id_or_any};
@@ -44,18 +45,10 @@ pub struct ShopPayment {
     paid_at: UnixMs,
 }
 
-/// Which refunds to list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct RefundQuery {
-    /// Only in this state.
-    #[param(inline, required = false, nullable = false)]
-    state: Option<RefundState>,
-}
-
-/// A campaign's orders, newest first.
+/// A campaign's orders, newest first; with `Accept: text/csv` all of them.
 #[utoipa::path(tag = "operator: running", operation_id = "list_orders", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), Filters::<OrderState>, Page), responses((status = 200, description = "A page", body = List<OrderRecord>)))]
+    params(("id" = CampaignId, Path), Filters::<OrderState>, Page),
+    responses((status = 200, description = "A page, or all as CSV", content((List<OrderRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/orders")]
 pub async fn list(
     app: Data<App>,
@@ -63,6 +56,7 @@ pub async fn list(
     id: Id<CampaignId>,
     query: Query<Filters<OrderState>>,
     page: Page,
+    csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
     let (from, to) = query.span()?;
@@ -76,8 +70,12 @@ pub async fn list(
     };
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
-    let rows = records::of_campaign(&app.store, id.0, &filter, page.before(), page.fetch()).await?;
-    Ok(HttpResponse::Ok().json(page.list(rows, |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string()))))
+    let place = |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string());
+    let rows = move |(before, order): (i64, String), fetch| {
+        let (app, filter) = (app.clone(), filter.clone());
+        async move { Ok(records::of_campaign(&app.store, id.0, &filter, (before, &order), fetch).await?) }
+    };
+    csv::answer(csv, &page, Table { name: "orders", columns: records::COLUMNS, place }, rows).await
 }
 
 /// Report a payment that the shop took itself. The same reference again changes nothing.
@@ -119,45 +117,4 @@ pub async fn report_paid(
     };
     note(&app.store, &operator.key.id, "order.paid", &payment.order_id, app.clock.now(), json!(report)).await?;
     Ok(Decided::answer(id.0.campaign(), place, &records::find(&app.store, id.0).await?.ok_or(Code::NotFound)?))
-}
-
-/// Refunds, newest first: what is due, what failed so far, what is done.
-#[utoipa::path(tag = "operator: orders", operation_id = "list_refunds", params(RefundQuery, Page), security(("operator" = ["viewer"])),
-    responses((status = 200, description = "A page", body = List<RefundRecord>)))]
-#[get("/operator/v1/refunds")]
-pub async fn list_refunds(
-    app: Data<App>,
-    _operator: Operator<Viewer>,
-    query: Query<RefundQuery>,
-    page: Page,
-) -> Result<HttpResponse, Problem> {
-    let state = query.0.state.map(RefundState::word).unwrap_or_default();
-    app.projector.all_caught_up().await;
-    let rows = records::refunds(&app.store, state, page.before(), page.fetch()).await?;
-    Ok(HttpResponse::Ok().json(page.list(rows, |row: &RefundRecord| (row.created_at.get(), row.refund_no.clone()))))
-}
-
-/// The shop has sent a refund back itself. A repeat changes nothing.
-#[utoipa::path(tag = "operator: orders", operation_id = "report_refunded", request_body = Nothing, security(("operator" = ["finance"])),
-    params(("refund_no" = String, Path, description = "The refund's number, from the list.")),
-    responses((status = 200, description = "The refund", body = RefundRecord)),
-    extensions(("x-refusals" = json!([Code::NotFound, Code::NotRefundable]))))]
-#[post("/operator/v1/refunds/{refund_no}/done", wrap = "from_fn(idempotency::once)")]
-pub async fn refund_done(
-    app: Data<App>,
-    operator: Operator<Finance>,
-    refund_no: Path<String>,
-    body: Json<Nothing>,
-) -> Result<HttpResponse, Problem> {
-    let Nothing {} = body.0;
-    let refund = records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?;
-    if refund.provider != SHOP {
-        return Err(Problem::new(Code::NotRefundable).detail("Its payment provider executes this refund"));
-    }
-    if refund.state != "done" {
-        app.cashier.refunded(&refund.refund_no, &refund.order_id).await?;
-        note(&app.store, &operator.key.id, "refund.done", &refund.order_id, app.clock.now(), json!({"refund_no": refund.refund_no}))
-            .await?;
-    }
-    Ok(HttpResponse::Ok().json(records::refund(&app.store, &refund_no).await?.ok_or(Code::NotFound)?))
 }

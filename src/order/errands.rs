@@ -70,6 +70,18 @@ bulk_row! {
     struct Refunded { refund_no: String, told_at: i64 }
 }
 
+bulk_row! {
+    struct Shared { order_id: OrderId, campaign_id: CampaignId, token: String }
+}
+
+/// The link that a shopper came by, if it is one of this campaign's.
+static SHARED: LazyLock<BulkRows<Shared>> = LazyLock::new(|| {
+    BulkRows::over(
+        "UPDATE orders SET share_token = r.token FROM",
+        "JOIN shares ON shares.token = r.token AND shares.campaign_id = r.campaign_id WHERE orders.id = r.order_id",
+    )
+});
+
 static ASKED: LazyLock<BulkRows<Asked>> = LazyLock::new(|| {
     BulkRows::over(
         "INSERT INTO payment_requests (order_id, campaign_id, provider, amount_fen, created_at, looks, look_at) \
@@ -162,14 +174,22 @@ struct Event<'a> {
 
 /// The statements for a batch's events; new work is for `provider`.
 pub(super) fn of(batch: &Batch<'_>, provider: &'static str, statements: &mut Statements) -> Result<(), StoreError> {
-    let mut events = Vec::new();
+    let (mut events, mut shared) = (Vec::new(), Vec::new());
     for (at, event) in &batch.events {
+        if event.1 == "order.held"
+            && let (Some(order), Some(token)) = (event.text("order"), event.text("share"))
+        {
+            let order_id = OrderId::from_hot(batch.campaign, order).map_err(|error| unreadable(&error))?;
+            shared.push(Shared { order_id, campaign_id: batch.campaign, token: token.to_owned() });
+        }
         if let Some(sort) = sort(event.1) {
             let told: Told<'_> = event.fields().map_err(|error| unreadable(&error))?;
             let order = OrderId::from_hot(batch.campaign, told.order).map_err(|error| unreadable(&error))?;
             events.push(Event { sort, order, told, at: *at });
         }
     }
+    shared.sort_by_key(|shared| shared.order_id);
+    statements.add(&SHARED, &shared)?;
     statements.add(&BOUGHT, &rows(&events, &[Sort::Paid], paid))?;
     for mut round in rounds(events) {
         // Rows are locked in one order, by key.

@@ -7,18 +7,32 @@
 //!   └─hold over / cancel (never asked)──► released ──late payment──► seated again if allowed, else refund_due
 //! ```
 //!
+//! Operators fulfil what is confirmed, send money back and call orders off ([`acts`]):
+//! * a part of the money may go back once the good is certain; the order stays what it is, and `refunded_fen` rises as refunds are executed;
+//! * all of it (or calling a paid order off) undoes the order: `refund_due`, then `refunded`. Its seat in an open room is free and the room goes on;
+//!   a formed room stays formed. Units come back to stock, but those already handed over come back to the shop;
+//! * an unpaid order that is called off is released, through the provider if its payment was asked for; a payment that still comes goes back;
+//! * never more goes back than was paid.
+//!
 //! Seats are decided in Redis, money in SQL: a payment request is known to SQL before the provider is called, a notification is
 //! written to SQL's inbox before it is acted on, and a refund is a row of SQL that a worker carries out under one number until it is done.
 //! While an order is `closing` its seat and units stay reserved, for "not paid yet" does not mean "cannot be paid any more".
 
+pub mod acts;
+pub mod books;
+pub mod budget;
 pub mod cashier;
 pub mod desk;
 pub mod errands;
+pub mod faults;
 pub mod http;
 pub mod ops;
 pub mod projection;
 pub mod provider;
+pub mod reconcile;
 pub mod records;
+pub mod refunds;
 pub mod row;
 pub mod sandbox;
 pub mod view;
+pub mod work;

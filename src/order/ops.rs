@@ -1,11 +1,12 @@
-//! Ops on orders (`lua/order/ops.lua`), typed. They free things or follow money, so they are never refused for load.
+//! Ops on orders (`lua/order`), typed. They free things or follow money, so they are never refused for load.
 
 use serde::Serialize;
 
 use super::row::OrderRow;
 use crate::code::Code;
+use crate::hot::engine::Found;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Class, Engine, Place, Row, Trouble};
+use crate::hot::{Answer, Class, Engine, Place, Read, Row, Trouble};
 use crate::id::{OrderId, UserId};
 
 #[derive(Serialize)]
@@ -16,6 +17,9 @@ enum Op<'a> {
     Closed { order: &'a str },
     Pay { order: &'a str, transaction: &'a str, amount: i64, paid_at: i64, barred: Option<&'static str> },
     Refunded { order: &'a str, number: i64 },
+    Fulfil { order: &'a str },
+    Refund { order: &'a str, amount: i64, reason: &'a str },
+    CallOff { order: &'a str, reason: &'a str },
 }
 
 /// A decided op on an order: the order after it, or the code of the refusal.
@@ -99,4 +103,40 @@ pub async fn pay(engine: &Engine, order: OrderId, money: Money<'_>, barred: Opti
 /// See [`Trouble`].
 pub async fn refunded(engine: &Engine, order: OrderId, number: i64) -> Result<Decided, Trouble> {
     send(engine, order, &Op::Refunded { order: order.hot(), number }, None).await
+}
+
+/// The shop handed the goods over. Refusals: `not_found`, `order_not_fulfillable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn fulfil(engine: &Engine, order: OrderId, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Fulfil { order: order.hot() }, key).await
+}
+
+/// `amount` fen go back, 0: all that is left. Refusals: `not_found`, `not_refundable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn refund(engine: &Engine, order: OrderId, amount: i64, reason: &str, key: Option<&IdempotencyKey>) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::Refund { order: order.hot(), amount, reason }, key).await
+}
+
+/// An operator calls the order off. Refusals: `not_found`, `order_not_cancellable`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn call_off(engine: &Engine, order: OrderId, reason: &str) -> Result<Decided, Trouble> {
+    send(engine, order, &Op::CallOff { order: order.hot(), reason }, None).await
+}
+
+/// The order as hot state has it now; `None`: it has none of that id.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn look(engine: &Engine, order: OrderId) -> Result<Option<OrderRow>, Trouble> {
+    let snapshot = engine.read(order.campaign(), &[Read::Row("orders", order.hot())]).await?;
+    match snapshot.found.into_iter().next() {
+        Some(Found::Row(Some(packed))) => OrderRow::read(&packed).map(Some).map_err(|error| Trouble::Defect(error.to_string())),
+        Some(Found::Row(None) | Found::Rows(_)) | None => Ok(None),
+    }
 }

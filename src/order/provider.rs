@@ -46,8 +46,28 @@ pub struct Refund {
 pub enum Refunding {
     /// The money is back.
     Done,
-    /// It will take a while, or a person does it: do not ask again by machine.
-    Elsewhere,
+    /// It takes a while: ask again, with the same number.
+    UnderWay,
+}
+
+/// A refund that the provider has executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Our number of it.
+    pub refund_no: String,
+    /// The payment it was taken from.
+    pub transaction_id: String,
+    /// How much.
+    pub amount_fen: Fen,
+}
+
+/// What a provider has in its books for a span of time.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// Payments, by when they were paid.
+    pub payments: Vec<Payment>,
+    /// Refunds, by when they were executed.
+    pub refunds: Vec<Executed>,
 }
 
 /// The provider did not do it this time.
@@ -74,6 +94,12 @@ pub trait Provider: Send + Sync {
 
     /// Sends money back.
     fn refund(&self, refund: Refund) -> Asked<'_, Refunding>;
+
+    /// Its books from one time until before another, Unix ms. `None`: it keeps none that we could read.
+    fn books(&self, from: i64, to: i64) -> Asked<'_, Option<Books>>;
+
+    /// Whether it has executed a refund. Asked only of a provider that keeps books.
+    fn executed(&self, refund_no: String) -> Asked<'_, Option<Executed>>;
 
     /// Reads a notification and checks its signature; `None` when it is not the provider's.
     fn read_notification(&self, signature: &str, body: &[u8]) -> Option<Payment>;
@@ -106,7 +132,15 @@ impl Provider for Shop {
 
     /// The shop works through the list of refunds.
     fn refund(&self, _refund: Refund) -> Asked<'_, Refunding> {
-        Box::pin(async { Ok(Refunding::Elsewhere) })
+        Box::pin(async { Ok(Refunding::UnderWay) })
+    }
+
+    fn books(&self, _from: i64, _to: i64) -> Asked<'_, Option<Books>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn executed(&self, _refund_no: String) -> Asked<'_, Option<Executed>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn read_notification(&self, _signature: &str, _body: &[u8]) -> Option<Payment> {

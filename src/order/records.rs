@@ -1,13 +1,14 @@
-//! Orders and refunds in SQL, for lists.
+//! Orders in SQL, for lists.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::row::State;
 use super::view::{OrderState, OrderView};
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, ChainId, OrderId, RoomId, UserId};
 use crate::money::Fen;
-use crate::store::{Store, StoreError, fetch_all, fetch_optional};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -21,12 +22,16 @@ struct Row {
     quantity: i64,
     amount_fen: Fen,
     paid_fen: Fen,
+    refund_due_fen: Fen,
     refunded_fen: Fen,
     reason: Option<String>,
     pay_by: UnixMs,
     created_at: UnixMs,
     paid_at: Option<UnixMs>,
     updated_at: UnixMs,
+    version: i64,
+    share_token: Option<String>,
+    metadata: Option<String>,
 }
 
 /// An order as operators see it: the buyer's fields, and whose it is.
@@ -37,10 +42,22 @@ pub struct OrderRecord {
     pub order: OrderView,
     /// Whose it is.
     pub user_id: UserId,
+    /// The version of the definition it was placed under.
+    #[schema(example = 1)]
+    pub definition_version: i64,
     /// When it last changed.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: UnixMs,
+    /// What is to go back in all: executed (`refunded_fen`) or on its way.
+    #[schema(example = 0)]
+    pub refund_due_fen: Fen,
+    /// The link its shopper came by.
+    #[schema(required = true, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ")]
+    pub share_token: Option<String>,
+    /// What operators wrote on it.
+    #[schema(value_type = Object)]
+    pub metadata: Map<String, Value>,
 }
 
 impl Row {
@@ -65,7 +82,11 @@ impl Row {
                 reason: self.reason,
             },
             user_id: self.user_id,
+            definition_version: self.version,
             updated_at: self.updated_at,
+            refund_due_fen: self.refund_due_fen,
+            share_token: self.share_token,
+            metadata: self.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         })
     }
 }
@@ -88,6 +109,16 @@ pub async fn find(store: &Store, order: OrderId) -> Result<Option<OrderRecord>, 
     fetch_optional!(store, Row, "SELECT * FROM orders WHERE id = $1", order)?.map(Row::read).transpose()
 }
 
+/// Writes new metadata on an order, unless somebody has written other since `before` was read; answers whether.
+///
+/// # Errors
+/// Those of the database.
+pub async fn write_on(store: &Store, before: &OrderRecord, metadata: &str) -> Result<bool, StoreError> {
+    const WRITE: &str = "UPDATE orders SET metadata = $1 WHERE id = $2 AND COALESCE(metadata, '{}') = $3";
+    let read = serde_json::to_string(&before.metadata).unwrap_or_default();
+    Ok(execute!(store, WRITE, metadata, before.order.id, read)? == 1)
+}
+
 /// Which of a campaign's orders to list; empty or zero: any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -105,6 +136,54 @@ pub struct Filter {
     pub to: i64,
 }
 
+/// A list's statement, led by what it is found by: the databases cannot choose an index for a condition that may say nothing.
+macro_rules! list_by {
+    ($lead:literal) => {
+        concat!(
+            "SELECT * FROM orders WHERE ",
+            $lead,
+            " AND ($2 = '' OR state = $2 OR ($2 = 'awaiting_payment' AND state IN ('held', 'closing'))) AND ($3 = '' OR sku = $3) \
+             AND ($4 = '' OR user_id = $4) AND ($5 = '' OR room_id = $5) AND created_at >= $6 AND created_at < $7 \
+             AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10"
+        )
+    };
+}
+
+impl Filter {
+    /// The statement whose index leaves the fewest rows to look at; `campaign_id || ''` is no column, so no index of it is taken. A state
+    /// alone has no index: the list goes through the campaign's newest orders.
+    const fn statement(&self) -> &'static str {
+        if !self.room.is_empty() {
+            list_by!("room_id = $5 AND campaign_id || '' = $1")
+        } else if !self.user.is_empty() {
+            list_by!("user_id = $4 AND campaign_id || '' = $1")
+        } else {
+            list_by!("campaign_id = $1")
+        }
+    }
+}
+
+/// What an operator's list of orders shows as CSV.
+pub const COLUMNS: &[&str] = &[
+    "id",
+    "campaign_id",
+    "sku",
+    "quantity",
+    "amount_fen",
+    "paid_fen",
+    "refunded_fen",
+    "state",
+    "room_id",
+    "chain_id",
+    "pay_by",
+    "created_at",
+    "paid_at",
+    "reason",
+    "user_id",
+    "definition_version",
+    "updated_at",
+];
+
 /// A campaign's orders, newest first.
 ///
 /// # Errors
@@ -116,89 +195,9 @@ pub async fn of_campaign(
     (before, id): (i64, &str),
     fetch: i64,
 ) -> Result<Vec<OrderRecord>, StoreError> {
-    const LIST: &str = "SELECT * FROM orders WHERE campaign_id = $1 AND ($2 = '' OR state = $2 OR ($2 = 'awaiting_payment' AND state IN \
-                        ('held', 'closing'))) AND ($3 = '' OR sku = $3) AND ($4 = '' OR user_id = $4) AND ($5 = '' OR room_id = $5) \
-                        AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
     let state = filter.state.map(OrderState::word).unwrap_or_default();
+    let sql = filter.statement();
     let rows =
-        fetch_all!(store, Row, LIST, campaign, state, &filter.sku, &filter.user, &filter.room, filter.from, filter.to, before, id, fetch)?;
+        fetch_all!(store, Row, sql, campaign, state, &filter.sku, &filter.user, &filter.room, filter.from, filter.to, before, id, fetch)?;
     rows.into_iter().map(Row::read).collect()
-}
-
-/// Where a refund stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundState {
-    /// To be executed; what went wrong so far is beside it.
-    Pending,
-    /// The money is back.
-    Done,
-    /// Given to a person.
-    Stuck,
-}
-
-impl RefundState {
-    /// The word on the wire and in SQL.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Done => "done",
-            Self::Stuck => "stuck",
-        }
-    }
-}
-
-/// A refund as operators see it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
-pub struct RefundRecord {
-    /// Its number, the same in every try.
-    pub refund_no: String,
-    /// The order; for money that came for no order of ours, what the payer named.
-    pub order_id: String,
-    /// The payment it is taken from.
-    pub transaction_id: String,
-    /// Who executes it; `shop`: a person of the shop.
-    pub provider: String,
-    /// How much.
-    pub amount_fen: Fen,
-    /// Why.
-    pub reason: String,
-    /// Where it stands.
-    #[schema(value_type = RefundState)]
-    pub state: String,
-    /// Tries so far.
-    pub attempts: i64,
-    /// What the provider said last, if it failed.
-    #[schema(required = true)]
-    pub last_error: Option<String>,
-    /// When it became due.
-    #[serde(with = "crate::clock::rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: UnixMs,
-    /// When it was executed.
-    #[serde(with = "crate::clock::rfc3339::option")]
-    #[schema(required = true, value_type = Option<String>, format = DateTime)]
-    pub done_at: Option<UnixMs>,
-}
-
-/// Refunds, newest first; an empty state: all.
-///
-/// # Errors
-/// Those of the database.
-pub async fn refunds(store: &Store, state: &str, (before, id): (i64, &str), fetch: i64) -> Result<Vec<RefundRecord>, StoreError> {
-    const LIST: &str = "SELECT refund_no, order_id, transaction_id, provider, amount_fen, reason, state, attempts, last_error, created_at, done_at \
-                        FROM refunds WHERE ($1 = '' OR state = $1) AND (created_at, refund_no) < ($2, $3) \
-                        ORDER BY created_at DESC, refund_no DESC LIMIT $4";
-    fetch_all!(store, RefundRecord, LIST, state, before, id, fetch)
-}
-
-/// One refund.
-///
-/// # Errors
-/// Those of the database.
-pub async fn refund(store: &Store, refund_no: &str) -> Result<Option<RefundRecord>, StoreError> {
-    const ONE: &str = "SELECT refund_no, order_id, transaction_id, provider, amount_fen, reason, state, attempts, last_error, created_at, done_at \
-                       FROM refunds WHERE refund_no = $1";
-    fetch_optional!(store, RefundRecord, ONE, refund_no)
 }

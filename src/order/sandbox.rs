@@ -1,16 +1,18 @@
 //! The sandbox provider: a payment company in a few SQL tables, with the same manners as a real one. Its notifications are signed and come
-//! once, twice, late or never, as the tester asks.
+//! once, twice, late or never, as the tester asks, and its next calls fail, take long, lose their answer or are made twice ([`super::faults`]).
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::provider::{Asked, Closing, Payment, Provider, ProviderError, Refund, Refunding};
+use super::budget::Call;
+use super::faults::Fault;
+use super::provider::{Asked, Books, Closing, Executed, Payment, Provider, ProviderError, Refund, Refunding};
 use crate::clock::Clock;
 use crate::crypto::{Purpose, Secrets, hex, random_base62};
 use crate::id::OrderId;
 use crate::money::Fen;
-use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
 
 /// Its name in SQL and in answers.
 pub const SANDBOX: &str = "sandbox";
@@ -18,7 +20,7 @@ pub const SANDBOX: &str = "sandbox";
 /// The sandbox provider and its books.
 #[derive(Clone)]
 pub struct Sandbox {
-    store: Store,
+    pub(super) store: Store,
     secrets: Arc<Secrets>,
     clock: Arc<Clock>,
 }
@@ -54,6 +56,16 @@ struct Trade {
     transaction_id: Option<String>,
     paid_at: Option<i64>,
 }
+
+#[derive(sqlx::FromRow)]
+struct Booked {
+    order_id: OrderId,
+    #[sqlx(flatten)]
+    trade: Trade,
+}
+
+/// Lines of its books that it gives at once.
+const PAGE: i64 = 200_000;
 
 impl Trade {
     fn payment(&self, order: OrderId) -> Option<Payment> {
@@ -144,11 +156,49 @@ impl Sandbox {
         execute!(&self.store, DONE, state, self.clock.now().plus_seconds(if taken { 0 } else { 5 }), id).map(|_row| ())
     }
 
-    async fn refund_once(&self, refund: &Refund) -> Result<(), StoreError> {
+    /// Executes a refund once, whoever asks how often. Not more than was paid.
+    async fn refund_once(&self, refund: &Refund) -> Result<Refunding, ProviderError> {
         const EXECUTE: &str = "INSERT INTO sandbox_refunds (refund_no, transaction_id, amount_fen, executed_at) VALUES ($1, $2, $3, $4) \
                                ON CONFLICT (refund_no) DO NOTHING";
-        execute!(&self.store, EXECUTE, &refund.refund_no, &refund.transaction_id, refund.amount_fen, self.clock.now()).map(|_done| ())
+        const BACK: &str =
+            "SELECT CAST(COALESCE(SUM(amount_fen), 0) AS BIGINT) FROM sandbox_refunds WHERE transaction_id = $1 AND refund_no <> $2";
+        const PAID: &str = "SELECT amount_fen FROM sandbox_trades WHERE transaction_id = $1";
+        let mut tx = self.store.begin().await?;
+        let (back,) = fetch_one!(&mut tx, (i64,), BACK, &refund.transaction_id, &refund.refund_no)?;
+        let paid = fetch_optional!(&mut tx, (i64,), PAID, &refund.transaction_id)?;
+        if paid.is_some_and(|(paid,)| back.saturating_add(refund.amount_fen.get()) > paid) {
+            tx.rollback().await?;
+            return Err(ProviderError("more than was paid".to_owned()));
+        }
+        execute!(&mut tx, EXECUTE, &refund.refund_no, &refund.transaction_id, refund.amount_fen, self.clock.now())?;
+        tx.commit().await?;
+        Ok(Refunding::Done)
     }
+
+    async fn close_once(&self, order: OrderId, amount: Fen) -> Result<Closing, ProviderError> {
+        const CLOSE: &str = "UPDATE sandbox_trades SET state = 'closed' WHERE order_id = $1 AND state = 'open'";
+        // A request that never arrived is closed before it can arrive.
+        self.open(order, amount, "closed").await?;
+        execute!(&self.store, CLOSE, order)?;
+        let trade = self.trade(order).await?;
+        Ok(match trade.as_ref().and_then(|trade| trade.payment(order)) {
+            Some(payment) => Closing::Paid(payment),
+            None if trade.is_some_and(|trade| trade.state == "closed") => Closing::Closed,
+            None => Closing::Unknown,
+        })
+    }
+
+    async fn payment_of(&self, order: OrderId) -> Result<Option<Payment>, ProviderError> {
+        Ok(self.trade(order).await?.and_then(|trade| trade.payment(order)))
+    }
+}
+
+fn failed() -> ProviderError {
+    ProviderError("not done: the sandbox was told to fail".to_owned())
+}
+
+fn lost() -> ProviderError {
+    ProviderError("no answer: the sandbox was told to lose it".to_owned())
 }
 
 impl Provider for Sandbox {
@@ -164,29 +214,68 @@ impl Provider for Sandbox {
     }
 
     fn close(&self, order: OrderId, amount: Fen) -> Asked<'_, Closing> {
-        const CLOSE: &str = "UPDATE sandbox_trades SET state = 'closed' WHERE order_id = $1 AND state = 'open'";
         Box::pin(async move {
-            // A request that never arrived is closed before it can arrive.
-            self.open(order, amount, "closed").await?;
-            execute!(&self.store, CLOSE, order)?;
-            let trade = self.trade(order).await?;
-            Ok(match trade.as_ref().and_then(|trade| trade.payment(order)) {
-                Some(payment) => Closing::Paid(payment),
-                None if trade.is_some_and(|trade| trade.state == "closed") => Closing::Closed,
-                None => Closing::Unknown,
-            })
+            match self.fault(Call::Close).await? {
+                Some(Fault::Fail) => return Err(failed()),
+                Some(Fault::Delay) => return Ok(Closing::Unknown),
+                Some(Fault::Lose) => return self.close_once(order, amount).await.and(Err(lost())),
+                Some(Fault::Duplicate) => drop(self.close_once(order, amount).await?),
+                None => {}
+            }
+            self.close_once(order, amount).await
         })
     }
 
     fn query(&self, order: OrderId) -> Asked<'_, Option<Payment>> {
-        Box::pin(async move { Ok(self.trade(order).await?.and_then(|trade| trade.payment(order))) })
+        Box::pin(async move {
+            let fault = self.fault(Call::Query).await?;
+            match fault {
+                Some(Fault::Fail) => return Err(failed()),
+                Some(Fault::Lose) => return Err(lost()),
+                Some(Fault::Delay) => return Ok(None),
+                Some(Fault::Duplicate) | None => {}
+            }
+            let payment = self.payment_of(order).await?;
+            if let (Some(payment), Some(Fault::Duplicate)) = (&payment, fault) {
+                self.notify_later(payment, 0).await?;
+            }
+            Ok(payment)
+        })
     }
 
     fn refund(&self, refund: Refund) -> Asked<'_, Refunding> {
         Box::pin(async move {
-            self.refund_once(&refund).await?;
-            Ok(Refunding::Done)
+            match self.fault(Call::Refund).await? {
+                Some(Fault::Fail) => return Err(failed()),
+                Some(Fault::Delay) => return Ok(Refunding::UnderWay),
+                Some(Fault::Lose) => return self.refund_once(&refund).await.and(Err(lost())),
+                Some(Fault::Duplicate) => drop(self.refund_once(&refund).await?),
+                None => {}
+            }
+            self.refund_once(&refund).await
         })
+    }
+
+    fn books(&self, from: i64, to: i64) -> Asked<'_, Option<Books>> {
+        const PAYMENTS: &str = "SELECT order_id, amount_fen, state, transaction_id, paid_at FROM sandbox_trades \
+                                WHERE paid_at >= $1 AND paid_at < $2 ORDER BY paid_at LIMIT $3";
+        const REFUNDS: &str = "SELECT refund_no, transaction_id, amount_fen FROM sandbox_refunds \
+                               WHERE executed_at >= $1 AND executed_at < $2 ORDER BY executed_at LIMIT $3";
+        Box::pin(async move {
+            let trades = fetch_all!(&self.store, Booked, PAYMENTS, from, to, PAGE)?;
+            let refunds = fetch_all!(&self.store, (String, String, Fen), REFUNDS, from, to, PAGE)?;
+            if [trades.len(), refunds.len()].iter().any(|count| i64::try_from(*count).unwrap_or(i64::MAX) >= PAGE) {
+                return Err(ProviderError(format!("{PAGE} lines and more: ask for a shorter time")));
+            }
+            let payments = trades.into_iter().filter_map(|line| line.trade.payment(line.order_id)).collect();
+            let refunds = refunds.into_iter().map(executed).collect();
+            Ok(Some(Books { payments, refunds }))
+        })
+    }
+
+    fn executed(&self, refund_no: String) -> Asked<'_, Option<Executed>> {
+        const ONE: &str = "SELECT refund_no, transaction_id, amount_fen FROM sandbox_refunds WHERE refund_no = $1";
+        Box::pin(async move { Ok(fetch_optional!(&self.store, (String, String, Fen), ONE, refund_no)?.map(executed)) })
     }
 
     fn read_notification(&self, signature: &str, body: &[u8]) -> Option<Payment> {
@@ -196,6 +285,10 @@ impl Provider for Sandbox {
         }
         serde_json::from_slice(body).ok()
     }
+}
+
+fn executed((refund_no, transaction_id, amount_fen): (String, String, Fen)) -> Executed {
+    Executed { refund_no, transaction_id, amount_fen }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::campaign::live::existing;
 use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
+use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::page::{List, Page, bound, id_or_any};
 use crate::http::problem::Problem;
@@ -44,12 +45,42 @@ pub struct ShareRecord {
     #[serde(with = "crate::clock::rfc3339::option")]
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     revoked_at: Option<UnixMs>,
+    /// When it was made or taken back.
+    #[serde(with = "crate::clock::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: UnixMs,
 }
+
+/// Whether a link leads anywhere.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ShareState {
+    /// It does.
+    Standing,
+    /// It was taken back.
+    Revoked,
+}
+
+impl ShareState {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Standing => "standing",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What the list shows as CSV.
+const COLUMNS: &[&str] =
+    &["token", "campaign_id", "user_id", "target_id", "parent_token", "channel", "visits", "created_at", "revoked_at", "updated_at"];
 
 /// Which links to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ShareQuery {
+    /// Only in this state.
+    #[param(inline, required = false, nullable = false)]
+    state: Option<ShareState>,
     /// Only shared by this shopper.
     #[param(inline, required = false, nullable = false)]
     user_id: Option<UserId>,
@@ -64,9 +95,10 @@ struct ShareQuery {
     to: Option<String>,
 }
 
-/// A campaign's share links, newest first.
+/// A campaign's share links, newest first; with `Accept: text/csv` all of them.
 #[utoipa::path(tag = "operator: running", operation_id = "list_shares", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), ShareQuery, Page), responses((status = 200, description = "A page", body = List<ShareRecord>)))]
+    params(("id" = CampaignId, Path), ShareQuery, Page),
+    responses((status = 200, description = "A page, or all as CSV", content((List<ShareRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/shares")]
 pub async fn list(
     app: Data<App>,
@@ -74,15 +106,21 @@ pub async fn list(
     id: Id<CampaignId>,
     query: Query<ShareQuery>,
     page: Page,
+    csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
-    const LIST: &str = "SELECT token, campaign_id, sharer_user_id, target_id, parent_token, channel, visits, created_at, revoked_at FROM shares \
-                        WHERE campaign_id = $1 AND ($2 = '' OR sharer_user_id = $2) AND ($3 = '' OR target_id = $3) \
-                        AND created_at >= $4 AND created_at < $5 AND (created_at, token) < ($6, $7) ORDER BY created_at DESC, token DESC LIMIT $8";
+    const LIST: &str = "SELECT token, campaign_id, sharer_user_id, target_id, parent_token, channel, visits, created_at, revoked_at, \
+                        COALESCE(revoked_at, created_at) AS updated_at FROM shares WHERE campaign_id = $1 AND ($2 = '' OR sharer_user_id = $2) AND ($3 = '' OR target_id = $3) \
+                        AND created_at >= $4 AND created_at < $5 AND (created_at, token) < ($6, $7) \
+                        AND ($8 = '' OR ($8 = 'standing') = (revoked_at IS NULL)) ORDER BY created_at DESC, token DESC LIMIT $9";
     let query = query.0;
     let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
     existing(&app, id.0).await?;
     let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
-    let (before, before_token) = page.before();
-    let rows = fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, before_token, page.fetch())?;
-    Ok(HttpResponse::Ok().json(page.list(rows, |row: &ShareRecord| (row.created_at.get(), row.token.clone()))))
+    let state = query.state.map(ShareState::word).unwrap_or_default();
+    let rows = move |(before, token): (i64, String), fetch| {
+        let (app, user, room) = (app.clone(), user.clone(), room.clone());
+        async move { Ok(fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, token, state, fetch)?) }
+    };
+    let place = |row: &ShareRecord| (row.created_at.get(), row.token.clone());
+    csv::answer(csv, &page, Table { name: "shares", columns: COLUMNS, place }, rows).await
 }

@@ -89,7 +89,22 @@ records! {
     }
 }
 
+impl GroupBuy {
+    /// The least that an order gives away while nothing is sure of its price: one unit of the item that is cut least.
+    #[must_use]
+    pub fn least_loss(&self) -> Fen {
+        self.items.iter().map(GroupBuyItem::least_loss).min().unwrap_or_default()
+    }
+}
+
 impl GroupBuyItem {
+    /// One unit at its dearest: alone, or in a room, which counts at the price of its largest size.
+    fn least_loss(&self) -> Fen {
+        let in_a_room = self.tiers.last().map(|tier| tier.price_fen);
+        let dearest = in_a_room.max(self.solo_price_fen).unwrap_or_default();
+        self.list_price_fen.checked_sub(dearest).unwrap_or_default().max(Fen::ZERO)
+    }
+
     pub(super) fn facts(&self) -> ItemFacts<'_> {
         ItemFacts {
             sku: &self.sku,

@@ -73,7 +73,7 @@ impl PartialSchema for DefinitionPatch {
         let editable = |field: &Field| EDITABLE.contains(&field.name);
         let fields = [Head::described().unwrap_or_default(), GroupBuy::described().unwrap_or_default()].concat();
         let about = "A merge patch (RFC 7396): any fields of the definition, null for the default. Once the campaign is published only those \
-                     listed here, and `ends_at` to a later time.";
+                     listed here: `ends_at` to a later time, `loss_budget_fen`, where there is one, to a larger sum.";
         patched(fields.into_iter().filter(editable)).description(Some(about)).into()
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::state::{State, state};
 use super::{Asked, CONTENT_SECURITY_POLICY, PageData, is_wechat_browser, render, render_jump, render_refusal};
 use crate::campaign::model::{Definition, Tier};
-use crate::campaign::view::{CampaignNumbers, CampaignState, CampaignView};
+use crate::campaign::view::{CampaignNumbers, CampaignState, CampaignView, Switches};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::group_buy::view::{MemberView, RoomState, RoomView};
@@ -33,6 +33,7 @@ fn data(title: &str) -> PageData {
         stock: HashMap::from([("a".to_owned(), (1000, 640, 345))]),
         rooms_open: 1,
         rooms_formed: 2,
+        switches: Switches::default(),
     };
     PageData {
         campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),

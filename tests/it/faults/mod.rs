@@ -10,6 +10,7 @@ mod load;
 mod losses;
 mod outages;
 mod pairs;
+mod refunds;
 mod rollbacks;
 
 pub(crate) use losses::hold_sql;

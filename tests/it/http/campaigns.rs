@@ -125,7 +125,7 @@ served! {
             (json!({"payment_ttl_seconds": 60}), "payment_ttl_seconds"), (json!({"ends_at": from_now(3600)}), "ends_at"),
             (json!({"kind": "bargain"}), "kind"),
         ] {
-            assert_eq!(patch(body).await.refused(409, "field_not_editable").json["field"], field);
+            assert_eq!(patch(body).await.refused(409, "field_not_editable").fields(), [field]);
         }
         patch(json!({"title": ""})).await.refused(422, "invalid_request");
         let ends_at = from_now(20_000);
@@ -156,6 +156,35 @@ served! {
         assert_eq!(app.patch(&path).admin().json(json!({"colour": 1, "title": 7})).await.refused(422, "invalid_request").fields(), ["colour", "title"]);
         app.patch(&path).admin().json(json!({"kind": "referral"})).await.refused(409, "field_not_editable");
         app.patch("/operator/v1/campaigns/cmp_00000000").admin().json(json!({})).await.refused(404, "not_found");
+    }
+
+    async fn each_change_that_takes_effect_is_a_version_and_orders_and_rooms_name_theirs(app: &mut TestApp) {
+        let id = app.publish(&json!({"title": "First"})).await;
+        let path = format!("/operator/v1/campaigns/{id}");
+        let (_, before) = app.opened(&id).await;
+        app.patch(&path).admin().json(json!({"title": "Second"})).await.expect(200);
+        app.patch(&path).admin().json(json!({"title": "Second"})).await.expect(200);
+        app.patch(&path).admin().json(json!({"limits": {}, "surface": "mini_program"})).await.refused(409, "field_not_editable");
+        let (_, after) = app.opened(&id).await;
+        let list = app.get(&format!("{path}/versions?limit=1")).admin().await.expect(200);
+        assert_eq!(list.at("/items/0/version"), "2");
+        let rest = app.get(&format!("{path}/versions?limit=1&cursor={}", list.at("/next_cursor"))).admin().await.expect(200);
+        assert_eq!((rest.at("/items/0/version"), &rest.json["next_cursor"]), ("1".into(), &Value::Null));
+        let version = |number: &str| app.get(&format!("{path}/versions/{number}")).admin();
+        for (number, title) in [("1", "First"), ("2", "Second")] {
+            let whole = version(number).await.expect(200);
+            assert_eq!((whole.at("/title"), whole.at("/campaign_id"), whole.at("/version")), (title.into(), id.clone(), number.into()));
+            assert_eq!(whole.json["items"][0]["sku"], "tea");
+        }
+        for number in ["0", "3", "x", "99999999999999999999"] {
+            version(number).await.refused(404, "not_found");
+        }
+        app.get("/operator/v1/campaigns/cmp_00000000/versions").admin().await.refused(404, "not_found");
+        for (list, id_of) in [("orders", [&after.order, &before.order]), ("rooms", [&after.room, &before.room])] {
+            let items = app.get(&format!("{path}/{list}")).admin().await.expect(200).json["items"].clone();
+            let told: Vec<_> = items.as_array().unwrap().iter().map(|item| (item["id"].as_str().unwrap(), item["definition_version"].as_i64())).collect();
+            assert_eq!(told, [(id_of[0].as_str(), Some(2)), (id_of[1].as_str(), Some(1))], "{list}");
+        }
     }
 
     async fn a_clone_is_a_draft_of_its_own(app: &mut TestApp) {

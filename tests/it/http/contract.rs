@@ -120,7 +120,7 @@ served! {
             let address = operation.at(|_| campaign.clone());
             for parameter in operation.said["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
-                if parameter["in"] != "query" || name == "cursor" {
+                if parameter["in"] != "query" || ["cursor", "after"].contains(&name) {
                     continue;
                 }
                 for value in ["", "%20", "no%00thing!"] {
@@ -175,7 +175,15 @@ served! {
 /// The words after `@refuse` above each op of the Lua programs.
 fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
-    let files = ["campaign/ops.lua", "group_buy/open_room.lua", "group_buy/join_room.lua", "group_buy/order_solo.lua", "order/ops.lua"];
+    let files = [
+        "campaign/ops.lua",
+        "group_buy/open_room.lua",
+        "group_buy/join_room.lua",
+        "group_buy/order_solo.lua",
+        "order/ops.lua",
+        "order/fulfil.lua",
+        "order/refund.lua",
+    ];
     let mut found = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(root.join(file)).unwrap();
@@ -191,9 +199,10 @@ fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
     /// Op and route. Those without one come from providers and workers.
-    const ROUTES: [(&str, &[&str]); 11] = [
+    const ROUTES: [(&str, &[&str]); 15] = [
         ("publish", &["publish_campaign", "change_campaign"]),
         ("set_status", &["pause_campaign", "resume_campaign", "end_campaign"]),
+        ("set_switches", &["set_switches"]),
         ("add_stock", &["add_stock"]),
         ("open_room", &["open_room"]),
         ("join_room", &["join_room"]),
@@ -203,6 +212,9 @@ async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
         ("closed", &[]),
         ("pay", &["report_paid"]),
         ("refunded", &[]),
+        ("fulfil", &["fulfil_order"]),
+        ("refund", &["refund_order"]),
+        ("call_off", &["call_off_order"]),
     ];
     let app = TestApp::start(crate::support::Db::sqlite().await, crate::support::Setup::default()).await;
     let document = Document::of(&app).await;

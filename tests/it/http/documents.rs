@@ -56,6 +56,25 @@ served! {
         }
     }
 
+    async fn the_committed_document_is_the_one_that_is_served(app: &mut TestApp) {
+        let committed = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json")).unwrap_or_default();
+        let served = app.get("/openapi.json").await.expect(200).json;
+        let committed: serde_json::Value = serde_json::from_str(&committed).unwrap_or_default();
+        assert!(committed == served, "docs/openapi.json is not what is served: `make openapi` renews it");
+    }
+
+    async fn every_body_and_every_good_answer_has_an_example(app: &mut TestApp) {
+        let document = crate::support::Document::of(app).await;
+        for operation in document.operations() {
+            let body = &operation.said["requestBody"]["content"]["application/json"];
+            assert!(body.is_null() || body["example"].is_object(), "the body of {}", operation.id);
+            for (status, response) in operation.said["responses"].as_object().unwrap() {
+                let answer = &document.resolved(response)["content"]["application/json"];
+                assert!(!status.starts_with('2') || answer.is_null() || answer["example"].is_object(), "{status} of {}", operation.id);
+            }
+        }
+    }
+
     async fn the_document_resolves_and_names_problems_and_callers(app: &mut TestApp) {
         let answer = app.get("/openapi.json").await.expect(200);
         for reference in answer.text.split("\"$ref\":\"#").skip(1) {

@@ -163,4 +163,72 @@ served! {
         let rest = app.get(&format!("/operator/v1/audit_log?limit=2&cursor={}", page.at("/next_cursor"))).admin().await.expect(200).json;
         assert_eq!((&rest["items"][0]["action"], &rest["next_cursor"]), (&json!("campaign.create"), &Value::Null));
     }
+
+    async fn every_change_is_written_down_once_with_what_was_before(app: &mut TestApp) {
+        let campaign = app.publish(&json!({"title": "First"})).await;
+        let path = format!("/operator/v1/campaigns/{campaign}");
+        let post = |what: &str, body: Value| app.post(&format!("{path}/{what}")).admin().json(body);
+        app.patch(&path).admin().json(json!({"title": "Second"})).await.expect(200);
+        post("stock", json!({"sku": "tea", "add": 5})).key("once").await.expect(200);
+        assert!(post("stock", json!({"sku": "tea", "add": 5})).key("once").await.expect(200).replayed());
+        post("stock", json!({"sku": "tea", "add": -1000})).await.refused(409, "sold_out");
+        post("switches", json!({"open": false})).await.expect(200);
+        post("switches", json!({"open": false})).await.expect(200);
+        app.step(&campaign, "pause").await.expect(200);
+        app.step(&campaign, "pause").await.expect(200);
+        app.step(&campaign, "resume").await.expect(200);
+        app.step(&campaign, "end").await.expect(200);
+        app.restart().await;
+        let list = app.get(&format!("/operator/v1/audit_log?target={campaign}")).admin().await.expect(200).json;
+        let told: Vec<_> = list["items"].as_array().unwrap().iter().rev().collect();
+        let actions: Vec<_> = told.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+        assert_eq!(actions, ["campaign.create", "campaign.publish", "campaign.change", "campaign.stock", "campaign.switches", "campaign.status",
+            "campaign.status", "campaign.status"]);
+        assert_eq!((&told[2]["before"]["title"], &told[2]["after"]["title"]), (&json!("First"), &json!("Second")));
+        assert_eq!((&told[3]["before"], &told[3]["after"]), (&json!({"left": 100}), &json!({"sku": "tea", "units": 5, "left": 105})));
+        assert_eq!((&told[4]["before"], &told[4]["after"]), (&json!({"open": true, "join": true}), &json!({"open": false, "join": true})));
+        let status: Vec<_> = told[5..].iter().map(|entry| (entry["before"]["status"].clone(), entry["after"]["status"].clone())).collect();
+        assert_eq!(status, [(json!("live"), json!("paused")), (json!("paused"), json!("live")), (json!("live"), json!("ended"))]);
+        let (_, id) = key(app, "viewer").await;
+        app.delete(&format!("/operator/v1/keys/{id}")).admin().await.expect(204);
+        app.delete(&format!("/operator/v1/keys/{id}")).admin().await.expect(204);
+        let keys = app.get(&format!("/operator/v1/audit_log?target={id}")).admin().await.expect(200).json["items"].clone();
+        assert_eq!((keys.as_array().unwrap().len(), &keys[0]["action"], &keys[0]["before"]["role"]), (2, &json!("key.revoke"), &json!("viewer")));
+    }
+
+    async fn the_log_of_changes_is_narrowed_by_who_what_and_when(app: &mut TestApp) {
+        let (secret, id) = key(app, "editor").await;
+        let campaign = app.publish(&json!({})).await;
+        app.post(&format!("/operator/v1/campaigns/{campaign}/pause")).session(&secret).await.expect(200);
+        for (query, expected) in [
+            (format!("actor={id}"), vec!["campaign.status"]),
+            (format!("target={campaign}&action=campaign.publish"), vec!["campaign.publish"]),
+            (format!("actor={id}&target={id}"), vec![]),
+            ("action=key.create".to_owned(), vec!["key.create"]),
+            ("from=2099-01-01T00:00:00Z".to_owned(), vec![]),
+            ("to=2020-01-01T00:00:00Z".to_owned(), vec![]),
+            (format!("target={campaign}&limit=1"), vec!["campaign.status"]),
+        ] {
+            let list = app.get(&format!("/operator/v1/audit_log?{query}")).admin().await.expect(200).json;
+            let actions: Vec<_> = list["items"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+            assert_eq!(actions, expected, "{query}");
+        }
+    }
+
+    async fn two_admins_who_revoke_each_other_leave_one(app: &mut TestApp) {
+        let (mut secret, mut id) = key(app, "admin").await;
+        let first = app.get("/operator/v1/keys").admin().await.expect(200).json["items"][1]["id"].as_str().unwrap().to_owned();
+        app.delete(&format!("/operator/v1/keys/{first}")).session(&secret).await.expect(204);
+        for _ in 0..12 {
+            let made = app.post("/operator/v1/keys").session(&secret).json(json!({"name": "other", "role": "admin"})).await.expect(201);
+            let (other, other_id) = (made.at("/secret"), made.at("/id"));
+            let (paths, both) = ([format!("/operator/v1/keys/{other_id}"), format!("/operator/v1/keys/{id}")], [&secret, &other]);
+            let (one, two) = tokio::join!(app.delete(&paths[0]).session(both[0]), app.delete(&paths[1]).session(both[1]));
+            assert_ne!((one.status, two.status), (204, 204), "nobody is left");
+            assert!(one.status == 204 || two.status == 204, "{} {}", one.text, two.text);
+            if two.status == 204 {
+                (secret, id) = (other, other_id);
+            }
+        }
+    }
 }

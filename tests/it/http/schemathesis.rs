@@ -42,7 +42,7 @@ impl Run {
         // What is valid by its schema may be refused for what it names or for the state of things. A schema cannot tell a cursor of ours,
         // nor a field by another, such as an end after its start; nor a number that may be all but zero.
         config += &accepted(None, &[]);
-        config += &accepted(Some("^list_"), &[400]);
+        config += &accepted(Some("^(list_|read_events$)"), &[400]);
         config += &accepted(Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|make_share)$"), &[422]);
         // A thousand boundaries of definitions: what reads them also describes them.
         config += "[[operations]]\ninclude-operation-id = \"create_campaign\"\n[operations.phases.coverage]\nenabled = false\n";
@@ -117,7 +117,14 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     app.until_state(&ada, &seat.order, "refunded").await;
     let refunds = app.get("/operator/v1/refunds").admin().await.expect(200).at("/items/0/refund_no");
 
+    let payment = app.get("/operator/v1/payments").admin().await.expect(200).at("/items/0/transaction_id");
     let shop = app.publish_whole(&definition).await;
+    let pairs = app.publish_whole(&with(2, 9, &json!({}))).await;
+    let mut certain = Vec::new();
+    for _ in 0..3 {
+        certain.extend(app.formed(&pairs).await.map(|(_, seat)| seat.order));
+    }
+    let carl = app.shopper("Carl").await;
     let (mut rooms, mut orders) = (Vec::new(), Vec::new());
     for _ in 0..25 {
         let seat = app.open(&ada, &shop).await.expect(201).seat();
@@ -140,7 +147,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     let read = [next(), vec![strange.order]].concat();
     let ids = vec![
         (
-            "get_campaign list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock",
+            "get_campaign list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock \
+             set_switches list_versions get_version",
             "path.id",
             vec![shop.clone()],
         ),
@@ -149,6 +157,7 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
             "path.id",
             campaigns(app, &definition, 3, 1).await,
         ),
+        ("get_version", "path.version", vec!["1".to_owned()]),
         ("end_campaign", "path.id", campaigns(app, &definition, 2, 0).await),
         ("publish_campaign", "path.id", campaigns(app, &definition, 0, 3).await),
         ("get_room join_room", "path.id", rooms[..8].to_vec()),
@@ -162,7 +171,12 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         ("get_share show_share", "path.token", vec![share(app, &ada, &shop).await, share(app, &bob, &shop).await]),
         ("revoke_share", "path.token", vec![share(app, &ada, &shop).await, share(app, &ada, &shop).await, share(app, &bob, &shop).await]),
         ("revoke_key", "path.id", vec![key(app).await, key(app).await]),
-        ("report_refunded", "path.refund_no", vec![refunds]),
+        ("report_refunded retry_refund", "path.refund_no", vec![refunds]),
+        ("retry_payment", "path.transaction_id", vec![payment]),
+        ("get_order_record change_order fulfil_order", "path.id", certain[..2].to_vec()),
+        ("refund_order", "path.id", certain[2..4].to_vec()),
+        ("call_off_order", "path.id", certain[4..].to_vec()),
+        ("erase_user", "path.id", vec![carl.user_id]),
         ("take_notification", "path.provider", vec!["sandbox".to_owned()]),
     ];
     (ada, ids)
@@ -198,10 +212,13 @@ async fn shoppers_get_what_the_document_says() {
         "--exclude-operation-id",
         "advance_clock",
         "--exclude-operation-id",
+        "spoil_sandbox",
+        "--exclude-operation-id",
         "end_session",
     ])
     .await;
-    // These two end the session of the run itself.
+    // Each of these spoils what comes after it, the last two even the session of the run itself.
+    run.finds_nothing(&["--include-operation-id", "spoil_sandbox"]).await;
     run.finds_nothing(&["--include-operation-id", "advance_clock"]).await;
     let run = Run::prepare(&app, &app.shopper("Ada").await, &ids);
     run.finds_nothing(&["--include-operation-id", "end_session"]).await;

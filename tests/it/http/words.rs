@@ -12,7 +12,6 @@ const NOT_REACHABLE: &[(&str, &str)] = &[
     ("bond_cycle", "referral bonds"),
     ("already_bound", "referral bonds"),
     ("balance_too_low", "withdrawals"),
-    ("budget_exhausted", "publishing a loss budget is blocked, and so are referrals"),
     ("outside_order_conflict", "outside orders"),
     ("overloaded", "needs a full lane or a busy database: the tests of the lane and of the store meet it"),
 ];
@@ -45,7 +44,9 @@ const MET: &[(&str, &str, &str)] = &[
     ("device_limit_reached", "limits", "a_device_serves_no_more_shoppers_than_allowed"),
     ("order_not_payable", "payments", "an_order_is_given_up_until_it_is_paid"),
     ("order_not_cancellable", "payments", "an_order_is_given_up_until_it_is_paid"),
+    ("order_not_fulfillable", "orders", "the_goods_of_a_certain_order_are_handed_over_once"),
     ("not_refundable", "payments", "a_refund_the_provider_executes_is_not_the_shops_to_report"),
+    ("budget_exhausted", "switches", "the_loss_budget_is_never_overspent_and_pauses_the_campaign"),
     ("campaign_state", "campaigns", "a_draft_is_nothing_to_shoppers"),
     ("field_not_editable", "campaigns", "a_live_campaign_changes_in_harmless_fields_only_and_at_once"),
     ("campaign_ended", "running", "an_ended_campaign_opens_nothing_and_lets_open_rooms_fill"),

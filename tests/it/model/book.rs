@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use liebian::campaign::ops::{Status, StatusRow, StockRow};
+use liebian::campaign::ops::{PausedBy, Status, StatusRow, StockRow};
 use liebian::campaign::rules::Rules;
+use liebian::campaign::view::Switches;
 use liebian::group_buy::row::{MemberRow, RoomRow, State as RoomState, TierRow};
 use liebian::order::row::{OrderRow, RefundRow, State};
 
@@ -17,6 +18,9 @@ pub(super) const TOGETHER: usize = 100;
 pub struct Book {
     pub rules: Option<Rules>,
     pub(super) status: Option<Status>,
+    /// An operator has paused it.
+    pub(super) held_back: bool,
+    pub(super) switches: Switches,
     /// What is due together, named as in hot state → when.
     pub(super) timers: BTreeMap<String, i64>,
     /// What the batch has set so far: kind and time → ids.
@@ -133,7 +137,7 @@ impl Order {
 
     /// It has a seat that it paid for.
     pub fn owns(&self) -> bool {
-        matches!(self.state, State::Paid | State::Confirmed)
+        matches!(self.state, State::Paid | State::Confirmed | State::Fulfilled)
     }
 
     pub(super) fn lives(&self) -> bool {
@@ -151,6 +155,21 @@ impl Order {
 
     pub(super) fn back(&self) -> i64 {
         self.refunds.iter().filter(|(_, executed)| *executed).map(|(fen, _)| fen).sum()
+    }
+
+    /// What was paid and was not sent back.
+    pub(super) fn kept(&self) -> i64 {
+        self.paid() - self.refunds.iter().map(|(fen, _)| fen).sum::<i64>()
+    }
+
+    /// All its money went, or goes, back.
+    pub(super) fn gone(&self) -> bool {
+        matches!(self.state, State::RefundDue | State::Refunded)
+    }
+
+    /// An operator does not want it, and it was not paid.
+    pub(super) fn called_off(&self) -> bool {
+        matches!(self.state, State::Closing | State::Released) && !["cancelled", "hold_expired", "close_unanswered"].contains(&self.reason)
     }
 
     pub(super) fn refund(&mut self, fen: i64) {
@@ -202,6 +221,42 @@ impl Book {
         self.rooms.iter().filter(|room| room.sku == sku).map(Room::kept).sum()
     }
 
+    /// What an order gives away at most: in a room the lowest price of all may still come.
+    pub(super) fn loss(&self, order: &Order) -> i64 {
+        self.loss_of(&order.sku, order.unit, order.room.is_some(), order.quantity)
+    }
+
+    pub(super) fn loss_of(&self, sku: &str, unit: i64, in_a_room: bool, quantity: i64) -> i64 {
+        let item = &self.rules.as_ref().unwrap().items[sku];
+        let lowest = if in_a_room { unit.min(item.tiers.last().unwrap().price) } else { unit };
+        (item.list - lowest).max(0) * quantity
+    }
+
+    /// What all orders that may still be fulfilled give away; nobody counts it without a budget.
+    pub(super) fn lost(&self) -> i64 {
+        let counts = self.rules.as_ref().is_some_and(|rules| rules.loss_budget.is_some());
+        if counts { self.orders.iter().filter(|order| order.lives()).map(|order| self.loss(order)).sum() } else { 0 }
+    }
+
+    /// Whether so much more fits into the budget.
+    pub(super) fn affords(&self, fen: i64) -> bool {
+        self.rules.as_ref().unwrap().loss_budget.is_none_or(|most| self.lost() + fen <= most)
+    }
+
+    /// Whether any order fits.
+    pub(super) fn affords_any(&self) -> bool {
+        self.affords(self.rules.as_ref().unwrap().least_loss)
+    }
+
+    /// Who holds a campaign back that is neither over nor unpublished.
+    pub(super) fn paused_by(&self) -> PausedBy {
+        match self.status {
+            Some(Status::Live | Status::Paused) if self.held_back => PausedBy::Operator,
+            Some(Status::Live | Status::Paused) if !self.affords_any() => PausedBy::LossBudget,
+            None | Some(Status::Ended | Status::Live | Status::Paused) => PausedBy::Nobody,
+        }
+    }
+
     /// Something is due at a time.
     pub(super) fn plan(&mut self, kind: &'static str, id: &str, at: i64) {
         self.planned.entry((kind, at)).or_default().push(id.to_owned());
@@ -240,7 +295,15 @@ impl Book {
     pub(super) fn status_row(&self) -> Row {
         let rooms = |state| count(self.rooms.iter().filter(|room| room.state == state).count());
         Row::Status(StatusRow {
-            status: self.status.unwrap(),
+            status: match (self.status.unwrap(), self.paused_by()) {
+                (Status::Ended, _) => Status::Ended,
+                (_, PausedBy::Nobody) => Status::Live,
+                (_, PausedBy::Operator | PausedBy::LossBudget) => Status::Paused,
+            },
+            paused_by: self.paused_by(),
+            open: i64::from(self.switches.open),
+            join: i64::from(self.switches.join),
+            loss: self.lost(),
             version: self.rules.as_ref().unwrap().version,
             rooms_open: rooms(RoomState::Open),
             rooms_formed: rooms(RoomState::Formed),

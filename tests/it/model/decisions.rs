@@ -1,7 +1,8 @@
 //! What the model decides: the rules once more, as plain as they can be said. Each function changes the book or says no.
 
-use liebian::campaign::ops::{Status, Step};
+use liebian::campaign::ops::{PausedBy, Status, Step};
 use liebian::campaign::rules::Rules;
+use liebian::campaign::view::Switches;
 use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 
@@ -40,14 +41,34 @@ impl Book {
     }
 
     pub(super) fn set_status(&mut self, step: Step) -> Answer {
-        let to = match (step, self.status) {
+        match (step, self.status) {
             (_, None) | (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
-            (Step::Pause, _) => Status::Paused,
-            (Step::Resume, _) => Status::Live,
-            (Step::End, _) => Status::Ended,
-        };
-        self.status = Some(to);
+            (Step::Pause, _) => self.held_back = true,
+            // A campaign that nobody holds back goes on as it is.
+            (Step::Resume, _) if self.paused_by() != PausedBy::Nobody && !self.affords_any() => return no("budget_exhausted"),
+            (Step::Resume, _) => self.held_back = false,
+            (Step::End, _) => self.status = Some(Status::Ended),
+        }
         Ok(("status", vec![self.status_row()]))
+    }
+
+    pub(super) fn set_switches(&mut self, open: Option<bool>, join: Option<bool>) -> Answer {
+        if self.status.is_none() {
+            return no("campaign_state");
+        }
+        let Switches { open: opens, join: joins } = self.switches;
+        self.switches = Switches { open: open.unwrap_or(opens), join: join.unwrap_or(joins) };
+        Ok(("switches", vec![self.status_row()]))
+    }
+
+    /// Why nobody passes a switch now.
+    pub(super) fn halted(&self, on: bool) -> Result<(), (&'static str, Vec<Row>)> {
+        match self.paused_by() {
+            PausedBy::LossBudget => no("budget_exhausted"),
+            PausedBy::Operator => no("campaign_not_live"),
+            PausedBy::Nobody if !on => no("campaign_not_live"),
+            PausedBy::Nobody => Ok(()),
+        }
     }
 
     pub(super) fn add_stock(&mut self, sku: &str, units: i64) -> Answer {
@@ -86,8 +107,16 @@ impl Book {
         vec![self.room_row(room), self.order_row(at)]
     }
 
-    /// Why an order may not be placed that opens a room, joins one (`Some(false)`) or does without, with so many units that must be left.
-    pub(super) fn bars(&self, order: &Order, opener: Option<bool>, sku: &str, units: i64) -> Result<(), (&'static str, Vec<Row>)> {
+    /// Why an order may not be placed that opens a room, joins one (`Some(false)`) or does without, with so many units that must be left, at
+    /// this price of one.
+    pub(super) fn bars(
+        &self,
+        order: &Order,
+        opener: Option<bool>,
+        sku: &str,
+        units: i64,
+        price: i64,
+    ) -> Result<(), (&'static str, Vec<Row>)> {
         let limits = &self.rules.as_ref().unwrap().limits;
         let met = self.met_on(&order.device);
         if !met.is_empty() && !met.contains(&order.user.as_str()) && count(met.len()) >= limits.users_per_device {
@@ -102,6 +131,9 @@ impl Book {
         }
         if self.left(sku) < units {
             return no("sold_out");
+        }
+        if !self.affords(self.loss_of(sku, price, opener.is_some(), order.quantity)) {
+            return no("budget_exhausted");
         }
         Ok(())
     }
@@ -153,8 +185,7 @@ impl Book {
                 }
             } else {
                 (order.state, order.reason) = (State::RefundDue, "room_failed");
-                let due = order.paid() - order.refunds.iter().map(|(fen, _)| fen).sum::<i64>();
-                order.refund(due);
+                order.refund(order.kept());
             }
         }
         self.list(at, now);
@@ -163,7 +194,11 @@ impl Book {
     pub(super) fn leave(&mut self, at: usize, reason: &'static str, now: i64) {
         let order = &mut self.orders[at];
         (order.state, order.reason) = (State::Released, reason);
-        let Some(room_at) = order.room else { return };
+        self.vacate(at, now);
+    }
+
+    fn vacate(&mut self, at: usize, now: i64) {
+        let Some(room_at) = self.orders[at].room else { return };
         let room = &mut self.rooms[room_at];
         room.seats.retain(|&seat| seat != at);
         if room.leader == Some(at) {
@@ -193,7 +228,7 @@ impl Book {
         match order.state {
             State::Held if now < order.pay_by => order.asked = true,
             State::Held => return no("order_expired"),
-            State::Closing | State::Released if order.reason != "cancelled" => return no("order_expired"),
+            State::Closing | State::Released if order.reason != "cancelled" && !order.called_off() => return no("order_expired"),
             _ => return no("order_not_payable"),
         }
         Ok(("payment_asked", vec![self.order_row(at)]))
@@ -223,14 +258,16 @@ impl Book {
             return Ok(("paid", vec![self.order_row(at)]));
         }
         let right = fen == self.orders[at].amount();
-        if right && barred && self.orders[at].waits() {
-            self.leave(at, "newcomers_only", now);
+        let called_off = self.orders[at].called_off();
+        if right && (barred || called_off) && self.orders[at].waits() {
+            let reason = if barred { "newcomers_only" } else { self.orders[at].reason };
+            self.leave(at, reason, now);
         }
         let late = right && self.orders[at].state == State::Released;
-        let again = late && !barred && self.place_for(at, now);
+        let again = late && !barred && !called_off && self.place_for(at, now);
         let buys = again || (right && self.orders[at].waits());
+        self.orders[at].money.push((transaction.to_owned(), fen, buys));
         let order = &mut self.orders[at];
-        order.money.push((transaction.to_owned(), fen, buys));
         if buys {
             (order.state, order.reason, order.paid_at) = (State::Paid, "", paid_at);
             match order.room {
@@ -257,7 +294,10 @@ impl Book {
         let order = &self.orders[at];
         let Some(room) = order.room.map(|room| &self.rooms[room]) else {
             let over = self.status == Some(Status::Ended) || now >= self.rules.as_ref().unwrap().ends_at;
-            return !over && self.left(&order.sku) >= order.quantity && self.allowance(&order.user, None).is_ok();
+            return !over
+                && self.left(&order.sku) >= order.quantity
+                && self.allowance(&order.user, None).is_ok()
+                && self.affords(self.loss(order));
         };
         room.state == RoomState::Open
             && now < room.expires_at
@@ -265,6 +305,7 @@ impl Book {
             && room.seats.iter().all(|&seat| self.orders[seat].user != order.user)
             && self.left(&room.sku) >= room.needs(order.quantity)
             && self.allowance(&order.user, Some(order.opener)).is_ok()
+            && self.affords(self.loss(order))
     }
 
     pub(super) fn refunded(&mut self, id: &str, number: i64) -> Answer {
@@ -278,6 +319,65 @@ impl Book {
             order.state = State::Refunded;
         }
         Ok(("refunded", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn fulfil(&mut self, id: &str) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        match self.orders[at].state {
+            State::Confirmed => self.orders[at].state = State::Fulfilled,
+            State::Fulfilled => {}
+            _ => return no("order_not_fulfillable"),
+        }
+        Ok(("fulfilled", vec![self.order_row(at)]))
+    }
+
+    /// `fen` 0: the rest.
+    pub(super) fn refund(&mut self, id: &str, fen: i64, reason: &'static str, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        let order = &self.orders[at];
+        let repeated = order.gone() && (fen == 0 || order.refunds.last().is_some_and(|(last, _)| *last == fen));
+        if !repeated {
+            if !order.owns() || fen > order.kept() {
+                return no("not_refundable");
+            }
+            if fen == 0 || fen == order.kept() {
+                self.undo(at, reason, now);
+            } else if order.state == State::Paid {
+                return no("not_refundable");
+            } else {
+                self.orders[at].refund(fen);
+            }
+        }
+        Ok(("refunding", vec![self.order_row(at)]))
+    }
+
+    pub(super) fn call_off(&mut self, id: &str, reason: &'static str, now: i64) -> Answer {
+        let Some(at) = self.order(id) else { return no("not_found") };
+        match self.orders[at].state {
+            State::Held => self.give_up(at, reason, now),
+            State::Closing | State::Released if !self.orders[at].called_off() => self.orders[at].reason = reason,
+            State::Paid | State::Confirmed => self.undo(at, reason, now),
+            State::Fulfilled => return no("order_not_cancellable"),
+            _ => {}
+        }
+        Ok(("called_off", vec![self.order_row(at)]))
+    }
+
+    /// A paid order is undone: its seat in an open room is free; what was handed over comes back to the shop, not to stock.
+    fn undo(&mut self, at: usize, reason: &'static str, now: i64) {
+        let order = &mut self.orders[at];
+        let (kept, handed_over) = (order.kept(), order.state == State::Fulfilled);
+        (order.state, order.reason) = (if kept > 0 { State::RefundDue } else { State::Refunded }, reason);
+        if kept > 0 {
+            order.refund(kept);
+        }
+        let (room, sku, quantity) = (order.room, order.sku.clone(), order.quantity);
+        if handed_over {
+            self.stock.get_mut(&sku).unwrap().1 += quantity;
+        }
+        if room.is_some_and(|room| self.rooms[room].state == RoomState::Open) {
+            self.vacate(at, now);
+        }
     }
 
     /// A timer fires. Nobody has taken it away when it no longer mattered.
@@ -299,7 +399,8 @@ impl Book {
             }
             "close" => {
                 if let Some(at) = order(self, State::Closing) {
-                    self.leave(at, "close_unanswered", now);
+                    let reason = if self.orders[at].called_off() { self.orders[at].reason } else { "close_unanswered" };
+                    self.leave(at, reason, now);
                 }
             }
             "key" => drop(self.keys.remove(id)),

@@ -86,9 +86,25 @@ pub enum Wish {
         order: usize,
         number: i64,
     },
+    Fulfil {
+        order: usize,
+    },
+    Refund {
+        order: usize,
+        part: Part,
+        key: Option<u8>,
+    },
+    CallOff {
+        aim: Aim,
+        order: usize,
+    },
     Tick,
     Status {
         step: Step,
+    },
+    Switches {
+        open: Option<bool>,
+        join: Option<bool>,
     },
     Stock {
         sku: &'static str,
@@ -109,19 +125,31 @@ pub enum Wish {
     Nonsense,
 }
 
-/// Which orders a payment prefers.
+/// How much is asked back.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    Rest,
+    Some(i64),
+    Price,
+    More,
+}
+
+/// Which orders a payment or an operator prefers.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
     Waiting,
     Released,
+    Paid,
     Any,
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
     let rounds = prop::collection::vec(round(), 1..16);
-    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), terms(), rounds).prop_map(
-        |(size, stock, limits, list_rooms, terms, rounds)| {
+    // In some campaigns so many of the smallest losses fit.
+    let budget = prop_oneof![4 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
+    (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), (terms(), budget), rounds).prop_map(
+        |(size, stock, limits, list_rooms, (terms, loss_budget), rounds)| {
             let limits = Limits {
                 quantity_per_order: limits.0,
                 orders_per_user: limits.1,
@@ -130,7 +158,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                 unpaid_per_user: limits.4,
                 users_per_device: limits.5,
             };
-            Case { rules: terms.of(Rules { list_rooms, limits, ..definition(size) }), stock, rounds }
+            Case { rules: terms.of(Rules { list_rooms, limits, loss_budget, ..definition(size) }), stock, rounds }
         },
     )
 }
@@ -187,7 +215,11 @@ fn wish() -> impl Strategy<Value = Wish> {
     let key = || prop_oneof![3 => Just(None), 1 => (0..6u8).prop_map(Some)];
     let quantity = || prop_oneof![6 => Just(1i64), 2 => Just(2), 1 => Just(3)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
+    // Mostly on, or the campaign stands still.
+    let switch = || prop_oneof![2 => Just(None), 7 => Just(Some(true)), 1 => Just(Some(false))];
     let aim = prop_oneof![6 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
+    let part = prop_oneof![2 => Just(Part::Rest), 4 => (1..200i64).prop_map(Part::Some), 1 => Just(Part::Price), 1 => Just(Part::More)];
+    let call_off = prop_oneof![3 => Just(Aim::Waiting), 1 => Just(Aim::Released), 4 => Just(Aim::Paid), 1 => Just(Aim::Any)];
     let extra = prop_oneof![8 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
     prop_oneof![
         6 => (0..6u8, 0..8u8, sku(), quantity(), key())
@@ -205,8 +237,12 @@ fn wish() -> impl Strategy<Value = Wish> {
         16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.1))
             .prop_map(|(aim, order, extra, again, barred)| Wish::Pay { aim, order, extra, again, barred }),
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
+        4 => (0..6usize).prop_map(|order| Wish::Fulfil { order }),
+        6 => (0..6usize, part, key()).prop_map(|(order, part, key)| Wish::Refund { order, part, key }),
+        4 => (call_off, 0..6usize).prop_map(|(aim, order)| Wish::CallOff { aim, order }),
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
+        1 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
         2 => (sku(), prop_oneof![-4..0i64, 1..4i64], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
         1 => (-1..=1i64).prop_map(|newer| Wish::Publish { newer }),
         3 => (0..12usize).prop_map(|back| Wish::Again { back }),
@@ -292,16 +328,32 @@ impl Maker {
                 (self.pay(book, (aim, order), extra, again, barred.then_some("newcomers_only"), now), None)
             }
             Wish::Refunded { order, number } => {
-                let due = |order: &Order| matches!(order.state, State::RefundDue | State::Refunded);
+                let due = |order: &Order| !order.refunds.is_empty();
                 (Op::Refunded { order: owned(book, order, false, due).0, number }, None)
             }
+            Wish::Fulfil { order } => (Op::Fulfil { order: owned(book, order, false, |order| order.state == State::Confirmed).0 }, None),
+            Wish::Refund { order, part, key } => {
+                let certain = |order: &Order| matches!(order.state, State::Confirmed | State::Fulfilled);
+                let order = owned(book, order, false, certain).0;
+                let price = book.orders.iter().find(|known| known.id == order).map_or(1, Order::amount);
+                let amount = match part {
+                    Part::Rest => 0,
+                    Part::Some(fen) => fen,
+                    Part::Price => price,
+                    Part::More => price + 1,
+                };
+                (Op::Refund { order, amount, reason: "broken" }, key)
+            }
+            Wish::CallOff { aim, order } => (Op::CallOff { order: owned(book, order, false, aimed(aim)).0, reason: "out_of_stock" }, None),
             Wish::Tick => (Op::Tick, None),
             Wish::Status { step } => (Op::SetStatus { step }, None),
+            Wish::Switches { open, join } => (Op::SetSwitches { open, join }, None),
             Wish::Stock { sku, units, key } => (Op::AddStock { sku: sku.to_owned(), units }, key),
             Wish::Publish { newer } => {
                 let version = book.rules.as_ref().map_or(1, |rules| rules.version) + newer;
                 let ends_at = rules.ends_at + 60_000 * version;
-                (Op::Publish { definition: Rules { version, ends_at, ..rules.clone() }, stock: Vec::new() }, None)
+                let loss_budget = rules.loss_budget.map(|most| most + 2475 * version);
+                (Op::Publish { definition: Rules { version, ends_at, loss_budget, ..rules.clone() }, stock: Vec::new() }, None)
             }
             Wish::Again { back } => return nth_last(&self.sent, back).cloned().unwrap_or_else(|| Op::Tick.into()),
             Wish::OtherBody { back } => {
@@ -323,12 +375,7 @@ impl Maker {
     }
 
     fn pay(&mut self, book: &Book, (aim, order): (Aim, usize), extra: i64, again: bool, barred: Option<&'static str>, now: i64) -> Op {
-        let which: fn(&Order) -> bool = match aim {
-            Aim::Waiting => Order::waits,
-            Aim::Released => |order| order.state == State::Released,
-            Aim::Any => |_| true,
-        };
-        let order = owned(book, order, false, which).0;
+        let order = owned(book, order, false, aimed(aim)).0;
         let amount = book.orders.iter().find(|known| known.id == order).map_or(1, Order::amount);
         let known = nth_last(&self.transactions, 0).filter(|_| again).cloned();
         let transaction = known.unwrap_or_else(|| {
@@ -337,6 +384,15 @@ impl Maker {
             fresh
         });
         Op::Pay { order, transaction, amount: amount + extra, paid_at: now.max(START) - 17, barred }
+    }
+}
+
+fn aimed(aim: Aim) -> fn(&Order) -> bool {
+    match aim {
+        Aim::Waiting => Order::waits,
+        Aim::Released => |order| order.state == State::Released || order.called_off(),
+        Aim::Paid => Order::owns,
+        Aim::Any => |_| true,
     }
 }
 

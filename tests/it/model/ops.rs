@@ -10,6 +10,7 @@ use serde::Serialize;
 pub enum Op {
     Publish { definition: Rules, stock: Vec<(String, i64)> },
     SetStatus { step: Step },
+    SetSwitches { open: Option<bool>, join: Option<bool> },
     AddStock { sku: String, units: i64 },
     OpenRoom { room: String, order: String, user: String, device: String, sku: String, quantity: i64 },
     JoinRoom { room: String, order: String, user: String, device: String, quantity: i64, newcomer: bool },
@@ -19,6 +20,9 @@ pub enum Op {
     Closed { order: String },
     Pay { order: String, transaction: String, amount: i64, paid_at: i64, barred: Option<&'static str> },
     Refunded { order: String, number: i64 },
+    Fulfil { order: String },
+    Refund { order: String, amount: i64, reason: &'static str },
+    CallOff { order: String, reason: &'static str },
     Tick,
     Nonsense,
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
+use liebian::audit::{fold::Fold, invariants as audit};
 use liebian::hot::{Class, Decided, Engine};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
@@ -29,6 +30,7 @@ const PROJECTED: usize = 8;
 const WANTED: &[&str] = &[
     "published",
     "status",
+    "switches",
     "stock",
     "opened",
     "joined",
@@ -41,6 +43,9 @@ const WANTED: &[&str] = &[
     "closed",
     "paid",
     "refunded",
+    "fulfilled",
+    "refunding",
+    "called_off",
     "ticked",
     "not_found",
     "campaign_not_live",
@@ -51,12 +56,15 @@ const WANTED: &[&str] = &[
     "room_limit_reached",
     "unpaid_limit_reached",
     "sold_out",
+    "budget_exhausted",
     "room_closed",
     "room_expired",
     "room_full",
     "order_expired",
     "order_not_payable",
     "order_not_cancellable",
+    "order_not_fulfillable",
+    "not_refundable",
     "idempotency_key_reused",
     "replayed",
     "alternative",
@@ -70,18 +78,24 @@ const WANTED: &[&str] = &[
     "order.refund_due",
     "order.payment_returned",
     "order.refunded",
+    "order.fulfilled",
+    "order.undone",
+    "order.called_off",
     "group_buy.room_opened",
     "group_buy.room_formed",
     "group_buy.room_failed",
     "group_buy.leader_left",
     "campaign.status",
     "campaign.stock",
+    "campaign.switches",
     "room_failed",
     "late_payment",
     "paid_twice",
     "amount_differs",
     "hold_expired",
     "close_unanswered",
+    "broken",
+    "out_of_stock",
 ];
 
 type Tally = BTreeMap<String, usize>;
@@ -212,6 +226,11 @@ impl Run<'_> {
         invariants::told(&log, &hot.cells());
         if let Some(pair) = self.projected.filter(|_| !log.is_empty()) {
             pair.compare(&self.campaign).await;
+        }
+        let mut fold = Fold::default();
+        log.iter().cloned().for_each(|entry| fold.add(entry));
+        for check in audit::all(&fold) {
+            assert!(check.ok, "the audit says {}: {}", check.name, check.detail);
         }
         let mut tally = self.tally.lock().unwrap();
         for event in log.iter().flat_map(|entry| &entry.body.events) {

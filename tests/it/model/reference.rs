@@ -76,6 +76,7 @@ impl Reference {
         match op {
             Op::Publish { definition, stock } => self.book.publish(definition, stock),
             Op::SetStatus { step } => self.book.set_status(*step),
+            Op::SetSwitches { open, join } => self.book.set_switches(*open, *join),
             Op::AddStock { sku, units } => self.book.add_stock(sku, *units),
             Op::OpenRoom { room, order, user, device, sku, quantity } => self.open(room, Order::new(order, user, device, *quantity), sku),
             Op::JoinRoom { room, order, user, device, quantity, newcomer } => {
@@ -89,6 +90,9 @@ impl Reference {
                 self.book.pay(order, (transaction, *amount, *paid_at), barred.is_some(), now)
             }
             Op::Refunded { order, number } => self.book.refunded(order, *number),
+            Op::Fulfil { order } => self.book.fulfil(order),
+            Op::Refund { order, amount, reason } => self.book.refund(order, *amount, reason, now),
+            Op::CallOff { order, reason } => self.book.call_off(order, reason, now),
             Op::Tick => {
                 self.tick();
                 Ok(("ticked", Vec::new()))
@@ -109,8 +113,8 @@ impl Reference {
         let rules = book.rules.clone().unwrap();
         let tiers: Vec<_> = item.tiers.iter().map(|tier| (usize::try_from(tier.size).unwrap(), tier.price)).collect();
         let others = if item.reserve_room { count(tiers[0].0) - 1 } else { 0 };
-        book.bars(&order, Some(true), sku, order.quantity + others)?;
         let unit = item.leader_price.unwrap_or(tiers[0].1);
+        book.bars(&order, Some(true), sku, order.quantity + others, unit)?;
         let expires_at = rules.ends_at.min(now + rules.room_ttl);
         book.rooms.push(Room {
             id: id.to_owned(),
@@ -139,7 +143,7 @@ impl Reference {
         let item = book.rules.as_ref().and_then(|rules| rules.items.get(sku));
         let Some(unit) = item.and_then(|item| item.solo_price) else { return no("not_found") };
         self.running()?;
-        self.book.bars(&order, None, sku, order.quantity)?;
+        self.book.bars(&order, None, sku, order.quantity, unit)?;
         let id = order.id.clone();
         let at = self.book.place(Order { sku: sku.to_owned(), unit, ..order }, now);
         Ok(("ordered", vec![self.book.order_row(at), Row::Id(id)]))
@@ -151,9 +155,8 @@ impl Reference {
         match self.book.status {
             Some(Status::Ended) => no("campaign_ended"),
             _ if self.now >= rules.ends_at => no("campaign_ended"),
-            Some(Status::Paused) => no("campaign_not_live"),
             _ if self.now < rules.starts_at => no("campaign_not_live"),
-            _ => Ok(()),
+            _ => self.book.halted(self.book.switches.open),
         }
     }
 
@@ -177,14 +180,12 @@ impl Reference {
             let sku = room.sku.clone();
             return Err((word, self.alternative(&sku, &order.user).into_iter().map(Row::Other).collect()));
         }
-        if book.status == Some(Status::Paused) {
-            return no("campaign_not_live");
-        }
+        book.halted(book.switches.join)?;
         if book.rules.as_ref().unwrap().newcomers_only && !order.newcomer {
             return no("newcomers_only");
         }
-        book.bars(&order, Some(false), &room.sku, room.needs(order.quantity))?;
         let unit = room.tiers[0].1;
+        book.bars(&order, Some(false), &room.sku, room.needs(order.quantity), unit)?;
         Ok(("joined", book.seat(Order { unit, ..order }, at, now)))
     }
 

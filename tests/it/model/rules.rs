@@ -9,7 +9,10 @@ pub const START: i64 = 1_795_305_600_123;
 
 /// Two SKUs, `cherry` (rooms of `size`) and `plum` (rooms of 2); nobody is limited much.
 pub fn definition(size: i64) -> Rules {
-    let item = |size, price| Item { tiers: vec![Tier { size, price }], leader_price: None, solo_price: None, reserve_room: false };
+    let item = |size, price, list| {
+        let tiers = vec![Tier { size, price }];
+        Item { list, tiers, leader_price: None, solo_price: None, reserve_room: false }
+    };
     Rules {
         version: 1,
         starts_at: START,
@@ -27,6 +30,8 @@ pub fn definition(size: i64) -> Rules {
             unpaid_per_user: 100,
             users_per_device: 100,
         },
-        items: BTreeMap::from([("cherry".to_owned(), item(size, 4950)), ("plum".to_owned(), item(2, 300))]),
+        loss_budget: None,
+        least_loss: 2475,
+        items: BTreeMap::from([("cherry".to_owned(), item(size, 4950, 9900)), ("plum".to_owned(), item(2, 300, 2775))]),
     }
 }

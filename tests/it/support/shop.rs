@@ -217,6 +217,30 @@ impl TestApp {
         (shopper, seat)
     }
 
+    /// A room for two that has formed: its leader's and its member's order.
+    pub async fn formed(&self, campaign: &str) -> [(Shopper, Seat); 2] {
+        let leader = self.opened_and_paid(campaign).await;
+        let member = self.joined_and_paid(&leader.1.room).await;
+        assert_eq!(self.room(&leader.1.room).await["state"], "formed");
+        [leader, member]
+    }
+
+    /// The request by which an operator does `step` (`fulfil`, `refund`, `cancel`) to an order.
+    pub fn operate(&self, order: &str, step: &str, body: &Value) -> Request {
+        self.post(&format!("/operator/v1/orders/{order}/{step}")).admin().json(body.clone())
+    }
+
+    /// Lets the sandbox's next calls go wrong.
+    pub async fn spoil(&self, faults: &Value) {
+        self.post("/v1/sandbox/faults").admin().json(faults.clone()).await.expect(200);
+    }
+
+    /// A campaign's audit; all must be in order.
+    pub async fn audited(&self, campaign: &str) {
+        let report = self.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200);
+        assert_eq!(report.json["ok"], true, "{}", report.text);
+    }
+
     /// A room as anybody sees it.
     pub async fn room(&self, room: &str) -> Value {
         self.get(&format!("/v1/rooms/{room}")).await.expect(200).json

@@ -1,0 +1,54 @@
+//! What operators did in a campaign's program, as rows of the audit log.
+//!
+//! An op carries the operator's key (`by`) into the log, and the event of the change names it, with what was there before (`was`). The row
+//! is written in the transaction that takes the event into SQL, so no crash parts a change from its note, and each is told once.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::crypto::sha256_hex;
+use crate::hot::entry::EventRef;
+use crate::id::{CampaignId, OrderId};
+use crate::projector::{Batch, Projection, Statements};
+use crate::store::{BulkRows, StoreError, bulk_row};
+
+/// Applies events that name an operator.
+#[derive(Debug)]
+pub struct AuditProjection;
+
+bulk_row! {
+    struct Row { id: String, at: i64, actor: String, action: String, target: String, before: Option<String>, after: Option<String> }
+}
+
+static ROWS: LazyLock<BulkRows<Row>> = LazyLock::new(|| BulkRows::insert("audit_log", "ON CONFLICT (id) DO NOTHING"));
+
+impl Projection for AuditProjection {
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn statements(&self, batch: &Batch<'_>, statements: &mut Statements) -> Result<(), StoreError> {
+        let rows: Vec<Row> = batch.events.iter().filter_map(|(at, event)| row(batch.campaign, *at, event)).collect();
+        statements.add(&ROWS, &rows)
+    }
+}
+
+/// The row of an event that names an operator. An op tells each name of an event once, so sequence and name make the id.
+fn row(campaign: CampaignId, at: i64, event: &EventRef<'_>) -> Option<Row> {
+    let actor = event.text("by")?.to_owned();
+    let mut after = event.json();
+    after.remove("by");
+    let before = after.remove("was").map(|was| was.to_string());
+    let order = after.remove("order").as_ref().and_then(Value::as_str).and_then(|hot| OrderId::from_hot(campaign, hot).ok());
+    let hash = sha256_hex(format!("{campaign} {} {}", event.0, event.1).as_bytes());
+    Some(Row {
+        id: format!("log_{}", hash.get(..16)?),
+        at,
+        actor,
+        action: event.1.to_owned(),
+        target: order.map_or_else(|| campaign.to_string(), |order| order.to_string()),
+        before,
+        after: Some(Value::Object(after).to_string()),
+    })
+}
