@@ -1,12 +1,15 @@
-//! Commands: rebuild and audit one campaign, reconcile all money. They may run beside a server: cursor, claim and fence keep them apart.
+//! Commands: rebuild and audit one campaign, reconcile all money, check a chain's proof. The first three may run beside a server: cursor,
+//! claim and fence keep them apart.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, engine_and_projector, program_of};
 use crate::audit;
+use crate::bargain::verify::{Known, verify};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::dev;
@@ -66,6 +69,19 @@ pub async fn rebuild(settings: Settings, campaign: CampaignId) -> Result<ExitCod
         }
         Outcome::Frozen | Outcome::Gone => Err(format!("{campaign} has no live state to rebuild").into()),
     }
+}
+
+/// Checks a chain's proof, of a file or of standard input; the exit code says whether it holds.
+///
+/// # Errors
+/// When it cannot be read, or what is wrong with it.
+pub fn verify_chain(proof: Option<&Path>, known: &Known) -> Result<ExitCode, Box<dyn Error>> {
+    let text = match proof {
+        Some(path) => std::fs::read_to_string(path)?,
+        None => std::io::read_to_string(std::io::stdin())?,
+    };
+    say(&verify(&text, known)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks a campaign's invariants; the exit code says whether they hold.

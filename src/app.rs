@@ -9,6 +9,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::bargain;
+use crate::bargain::projection::ChainProjection;
+use crate::bargain::view::ChainView;
 use crate::campaign::live::{self, Definitions};
 use crate::campaign::projection::CampaignProjection;
 use crate::campaign::report::Reports;
@@ -29,7 +32,7 @@ use crate::http::problem::Problem;
 use crate::http::stream::LiveFeed;
 use crate::http::traffic::Traffic;
 use crate::http::{idempotency, telemetry};
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, RoomId, UserId};
 use crate::identity::{Initial, Names, Revocations, revocation};
 use crate::operator::events::http::Waits;
 use crate::operator::projection::AuditProjection;
@@ -63,6 +66,7 @@ const READY_LAG: Duration = Duration::from_secs(5);
 pub fn program_of(kind: &str) -> Option<&'static Program> {
     match kind {
         "group_buy" => Some(&group_buy::PROGRAM),
+        "bargain" => Some(&bargain::PROGRAM),
         _ => None,
     }
 }
@@ -451,8 +455,13 @@ pub fn engine_and_projector(
     provider: &'static str,
 ) -> Result<(Arc<Engine>, Arc<Projector>), StartError> {
     let engine = Arc::new(Engine::new(&config.redis_url, Arc::clone(clock))?);
-    let projections: Vec<Box<dyn Projection>> =
-        vec![Box::new(CampaignProjection), Box::new(RoomProjection), Box::new(OrderProjection { provider }), Box::new(AuditProjection)];
+    let projections: Vec<Box<dyn Projection>> = vec![
+        Box::new(CampaignProjection),
+        Box::new(RoomProjection),
+        Box::new(ChainProjection),
+        Box::new(OrderProjection { provider }),
+        Box::new(AuditProjection),
+    ];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
 }
@@ -465,6 +474,13 @@ impl PageSource for App {
     async fn room(&self, id: RoomId) -> Result<Option<RoomView>, Problem> {
         match group_buy::http::find(self, id).await? {
             Some(room) => group_buy::http::view(self, id, &room, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn chain(&self, id: ChainId) -> Result<Option<ChainView>, Problem> {
+        match bargain::http::find(self, id).await? {
+            Some(chain) => bargain::http::view(self, id, &chain, None).await.map(Some),
             None => Ok(None),
         }
     }

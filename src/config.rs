@@ -38,6 +38,20 @@ pub enum Command {
         /// Its id, `cmp_…`
         campaign: CampaignId,
     },
+    /// Do a chain's schedule again from its proof (`GET /v1/chains/{id}/proof`) and say whether it fits its commitment
+    VerifyChain {
+        /// A file with the proof's JSON; standard input without
+        proof: Option<PathBuf>,
+        /// The price at which the chain started, in fen
+        #[arg(long, requires = "floor_fen")]
+        start_fen: Option<i64>,
+        /// The price after all steps, in fen
+        #[arg(long, requires = "start_fen")]
+        floor_fen: Option<i64>,
+        /// The commitment as it was shown when the chain started
+        #[arg(long)]
+        commitment: Option<String>,
+    },
     /// Check a campaign's invariants: live state, log and SQL against each other
     Audit {
         /// Its id, `cmp_…`

@@ -1,7 +1,7 @@
 //! Ids that route themselves.
 //!
-//! A room's or order's id carries its campaign's tag, so a request finds its Redis hash slot without a look-up:
-//! `room_` + 8 (campaign) + 6 (time) + 10 (chance), `ord_` likewise. All are at most 32 characters of `[0-9A-Za-z_]`, so an order id serves as
+//! A room's, chain's or order's id carries its campaign's tag, so a request finds its Redis hash slot without a look-up:
+//! `room_` + 8 (campaign) + 6 (time) + 10 (chance), `chain_` and `ord_` likewise. All are at most 32 characters of `[0-9A-Za-z_]`, so an order id serves as
 //! a WeChat Pay `out_trade_no`. Ten base62 characters are 59 random bits, new ones each tenth of a second: nobody guesses one.
 //! Time comes first so that what is made together lies together in SQL's indexes: at random places each new row of a spike would touch,
 //! log and write back pages of its own. Inside Redis, where the campaign is in the key, only the last 16 characters are kept ("hot" form).
@@ -71,6 +71,10 @@ pub struct DeviceId(Base62<CHANCE>);
 /// The id of a room: `room_`, its campaign's tag, 6 characters of time and 10 of chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Base62<TAG>, Base62<CHANCE>);
+
+/// The id of a chain: `chain_`, its campaign's tag, 6 characters of time and 10 of chance.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainId(Base62<TAG>, Base62<CHANCE>);
 
 /// The id of an order: `ord_`, its campaign's tag, 6 characters of time and 10 of chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,7 +210,69 @@ plain_id!(CampaignId, "cmp_", 8, "The id of a campaign.");
 plain_id!(UserId, "usr_", 16, "The id of a shopper.");
 plain_id!(DeviceId, "", 16, "The id of a device.");
 campaign_bound_id!(RoomId, "room_", 24, "The id of a room.");
+campaign_bound_id!(ChainId, "chain_", 24, "The id of a chain.");
 campaign_bound_id!(OrderId, "ord_", 24, "The id of an order, also the payment provider's trade number.");
+
+/// What a share link may lead to within its campaign: a room or a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetId {
+    /// A group-buy room.
+    Room(RoomId),
+    /// A bargain chain.
+    Chain(ChainId),
+}
+
+impl TargetId {
+    /// The campaign it belongs to.
+    #[must_use]
+    pub const fn campaign(&self) -> CampaignId {
+        match self {
+            Self::Room(id) => id.campaign(),
+            Self::Chain(id) => id.campaign(),
+        }
+    }
+}
+
+impl FromStr for TargetId {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        text.parse().map(Self::Room).or_else(|_no_room| text.parse().map(Self::Chain))
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(id) => fmt::Display::fmt(id, f),
+            Self::Chain(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
+impl Serialize for TargetId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for TargetId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("The id of a room or a chain."))
+            .pattern(Some("^(room|chain)_[0-9A-Za-z]{24}$"))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for TargetId {}
 
 #[cfg(test)]
 mod tests {

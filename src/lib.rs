@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod bargain;
 pub mod campaign;
 pub mod clock;
 pub mod code;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use liebian::app::App;
+use liebian::bargain::verify::Known;
 use liebian::clock::Clock;
 use liebian::config::{Cli, Command, Config};
 use liebian::http::{server, telemetry};
@@ -36,6 +37,9 @@ async fn main() -> ExitCode {
         Command::Openapi => openapi(),
         Command::Migrate => migrate(settings.database_url).await,
         Command::Rebuild { campaign } => admin::rebuild(settings, campaign).await,
+        Command::VerifyChain { proof, start_fen, floor_fen, commitment } => {
+            admin::verify_chain(proof.as_deref(), &Known { start_fen, floor_fen, commitment })
+        }
         Command::Audit { campaign } => admin::audit(settings, campaign).await,
         Command::Reconcile { days } => admin::reconcile(settings, days).await,
     };

@@ -18,7 +18,7 @@ local function load()
   for place = 2, #ARGV do
     batch[place - 1] = cmsgpack.unpack(ARGV[place])
   end
-  for argument, name in pairs(schema.named) do
+  for argument, names in pairs(schema.named) do
     local fields, count = {}, 0
     for place = 1, #batch do
       local field = batch[place][argument]
@@ -27,7 +27,9 @@ local function load()
         fields[count] = field
       end
     end
-    state.load(name, fields)
+    for _, name in ipairs(names) do
+      state.load(name, fields)
+    end
   end
   return batch
 end

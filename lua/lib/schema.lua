@@ -11,6 +11,7 @@ local lay_out, read_off = struct.pack, struct.unpack
 local STOCK = ">I5I5I5I5I5"
 local ROOM = ">BBBBI5I6I6I6I3Bc0"
 local ORDER = ">BBI2I5I6I5I3Bc0Bc0Bc0"
+local CHAIN = ">BBBI5I5I5I5I6I6I6I6I3Bc0Bc0Bc0Bc0"
 
 --- Words by their number, and numbers by their word.
 local function words(...)
@@ -22,13 +23,17 @@ local function words(...)
 end
 
 local ROOM_STATES = words("open", "formed", "failed")
+local CHAIN_STATES = words("open", "floor_reached", "bought", "expired")
 local ORDER_STATES = words("held", "closing", "paid", "confirmed", "fulfilled", "released", "refund_due", "refunded")
 
 schema = {
   sorted = { timers = true, joinable = true },
 
-  -- argument of an op -> the table that it names a row of
-  named = { room = "rooms", order = "orders", user = "users", device = "devices", key = "keys" },
+  -- argument of an op -> the tables that it names a row of, as far as the program has them
+  named = {
+    room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people" }, device = { "devices" },
+    key = { "keys" },
+  },
 
   rows = {
     -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
@@ -86,25 +91,29 @@ schema = {
       end,
     },
 
-    -- field: order; room: "" for none; opener: 1 if it opened its room; asked: 1 when its payment was asked for; newcomer: 1 if its buyer
-    -- must be one when it is paid; hold: ms from placing to `pay_by`. Once money or a reason is to be told, a MessagePack array follows:
-    -- transactions: every payment number seen for it, settled: the one that pays it; refunds: a list of { fen, 1 when executed }, whose
-    -- place is the number of the refund
+    -- field: order; room, chain: the one it belongs to, "" for none; opener: 1 if it opened its room; asked: 1 when its payment was
+    -- asked for; newcomer: 1 if its buyer must be one when it is paid; hold: ms from placing to `pay_by`. Once money or a
+    -- reason is to be told, a MessagePack array follows: transactions: every payment number seen for it, settled: the one that
+    -- pays it; refunds: a list of { fen, 1 when executed }, whose place is the number of the refund
     orders = {
       read = function(packed)
-        local state_number, marks, quantity, unit, created_at, hold, version, sku, user, room, after = read_off(ORDER, packed)
+        local state_number, marks, quantity, unit, created_at, hold, version, sku, user, target, after = read_off(ORDER, packed)
         local money = after <= #packed and cmsgpack.unpack(string.sub(packed, after)) or { "", 0, 0, 0, "", {}, {} }
         return {
-          state = ORDER_STATES[state_number], opener = marks % 2, asked = marks % 4 >= 2 and 1 or 0, newcomer = marks >= 4 and 1 or 0,
+          state = ORDER_STATES[state_number], opener = marks % 2, asked = marks % 4 >= 2 and 1 or 0, newcomer = marks % 8 >= 4 and 1 or 0,
           quantity = quantity, unit = unit, created_at = created_at, pay_by = created_at + hold, version = version, sku = sku,
-          user = user, room = room, reason = money[1], paid_at = money[2], paid = money[3], refunded = money[4], settled = money[5],
+          user = user, room = marks < 8 and target or "", chain = marks >= 8 and target or "", reason = money[1], paid_at = money[2],
+          paid = money[3], refunded = money[4], settled = money[5],
           transactions = money[6], refunds = money[7],
         }
       end,
       write = function(row)
+        local of_chain = row.chain ~= ""
+        local target = of_chain and row.chain or row.room
+        local marks = row.opener + 2 * row.asked + 4 * row.newcomer + (of_chain and 8 or 0)
         local placed = lay_out(
-          ORDER, ORDER_STATES[row.state], row.opener + 2 * row.asked + 4 * row.newcomer, row.quantity, row.unit, row.created_at,
-          row.pay_by - row.created_at, row.version, #row.sku, row.sku, #row.user, row.user, #row.room, row.room
+          ORDER, ORDER_STATES[row.state], marks, row.quantity, row.unit, row.created_at,
+          row.pay_by - row.created_at, row.version, #row.sku, row.sku, #row.user, row.user, #target, target
         )
         if row.reason == "" and not row.transactions[1] then
           return placed
@@ -126,6 +135,43 @@ schema = {
       end,
       write = function(row)
         return lay_out(row.orders < 256 and "BBBB" or ">I4I4I4I4", row.orders, row.opened, row.joined, row.unpaid)
+      end,
+    },
+
+    -- field: chain; needed, taken: steps; start, floor, price, next: fen, `next` is what the next step takes off, 0 after the last;
+    -- reserve: 1 if a unit is kept for it; buy_by: 0 before the floor is reached; order: the one that waits for its payment or has
+    -- bought, "" for none; cuts: who took which steps (`lua/bargain/cuts.lua`)
+    chains = {
+      read = function(packed)
+        local marks, needed, taken, start, floor, price, next_fen, started_at, expires_at, buy_by, closed_at, version, sku, user, order,
+          commitment, after = read_off(CHAIN, packed)
+        return {
+          state = CHAIN_STATES[marks % 8], reserve = marks >= 8 and 1 or 0, needed = needed, taken = taken, start = start, floor = floor,
+          price = price, next = next_fen, started_at = started_at, expires_at = expires_at, buy_by = buy_by, closed_at = closed_at,
+          version = version, sku = sku, user = user, order = order, commitment = commitment, cuts = string.sub(packed, after),
+        }
+      end,
+      write = function(row)
+        return lay_out(
+          CHAIN, CHAIN_STATES[row.state] + 8 * row.reserve, row.needed, row.taken, row.start, row.floor, row.price, row.next,
+          row.started_at, row.expires_at, row.buy_by, row.closed_at, row.version, #row.sku, row.sku, #row.user, row.user,
+          #row.order, row.order, #row.commitment, row.commitment
+        ) .. row.cuts
+      end,
+    },
+
+    -- field: user; counters of what counts against the limits of one shopper in a bargain: chains started, helps in all, and helps on
+    -- the last day (UTC+8, days since 1970) on which there was one
+    people = {
+      none = function()
+        return { started = 0, helps = 0, day = 0, today = 0 }
+      end,
+      read = function(packed)
+        local started, helps, day, today = read_off(">I4I4I4I4", packed)
+        return { started = started, helps = helps, day = day, today = today }
+      end,
+      write = function(row)
+        return lay_out(">I4I4I4I4", row.started, row.helps, row.day, row.today)
       end,
     },
 

@@ -42,9 +42,13 @@ end
 
 local CHUNK = 2000 -- values a call: `unpack` fails near 8,000
 
---- Brings in fields of a hash, those that are there and those that are not. Many in one call are a third as dear as one by one.
+--- Brings in fields of a hash, those that are there and those that are not; nothing where the program has no such table. Many in one
+--- call are a third as dear as one by one.
 function state.load(name, fields)
   local values = loaded[name]
+  if not values then
+    return
+  end
   for from = 1, #fields, CHUNK do
     local found = redis.call("HMGET", keys[name], unpack(fields, from, math.min(from + CHUNK - 1, #fields)))
     for place = 1, #found do

@@ -14,13 +14,13 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), in which room if in one, and
---- whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing. The
---- units must be left, the limits kept, the budget not used up.
+--- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), in which room or chain if in
+--- one, and whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing.
+--- The units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
   local order = {
-    state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room or "",
+    state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room or "", chain = op.chain or "",
     opener = allowance == "opened" and 1 or 0, newcomer = op.newcomer and 1 or 0, unit = price, created_at = now,
     pay_by = now + definition.payment_ttl, version = definition.version, asked = 0, reason = "", transactions = {},
   }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Check;
-use crate::group_buy::row::{RoomRow, State};
+use crate::bargain::row::{ChainRow, ScheduleRow};
+use crate::group_buy::row::{RoomRow, State as RoomState};
 use crate::hot::Row;
 use crate::hot::entry::Entry;
 use crate::http::problem::Problem;
@@ -54,8 +55,11 @@ impl Fold {
         self.entries += 1;
         for change in entry.body.changes {
             let (table, field, value) = (change.0, change.1, change.2.into_vec());
-            if table == "rooms" {
-                self.terminal_stays(&field, &value);
+            match table.as_str() {
+                "rooms" => self.terminal_stays::<RoomRow>("room", &table, &field, &value, |room| room.state != RoomState::Open),
+                "chains" => self.terminal_stays::<ChainRow>("chain", &table, &field, &value, |chain| !chain.state.stands()),
+                "schedules" => self.terminal_stays::<ScheduleRow>("schedule", &table, &field, &value, |_always| true),
+                _ => {}
             }
             self.moved.insert((table.clone(), field.clone()));
             let rows = self.tables.entry(table).or_default();
@@ -67,13 +71,11 @@ impl Fold {
         }
     }
 
-    /// A room that has formed or failed never changes.
-    fn terminal_stays(&mut self, field: &str, after: &[u8]) {
-        if let Some(before) = self.row::<RoomRow>("rooms", field)
-            && before.state != State::Open
-            && RoomRow::read(after).ok().as_ref() != Some(&before)
-        {
-            self.wrong.push(format!("room {field} changed after it had {:?}", before.state));
+    /// What has ended never changes.
+    fn terminal_stays<T: Row + PartialEq>(&mut self, what: &str, table: &str, field: &str, after: &[u8], ended: impl Fn(&T) -> bool) {
+        let before: Option<T> = self.row(table, field);
+        if before.as_ref().is_some_and(ended) && T::read(after).ok() != before {
+            self.wrong.push(format!("{what} {field} changed after it had ended"));
         }
     }
 

@@ -3,21 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, fold::Fold};
+use crate::bargain::audit::wrongs as chain_wrongs;
+use crate::bargain::row::{ChainRow, ScheduleRow};
 use crate::campaign::ops::{StatusRow, StockRow};
 use crate::campaign::rules::Rules;
 use crate::group_buy::row::{RoomRow, State as RoomState};
 use crate::order::row::{OrderRow, State as OrderState};
 
-/// Counts invariants 1 to 3.
+/// Counts invariants 1 to 4.
 #[must_use]
 pub fn all(fold: &Fold) -> Vec<Check> {
     let orders: BTreeMap<String, OrderRow> = fold.rows("orders").collect();
     let rooms: BTreeMap<String, RoomRow> = fold.rows("rooms").collect();
     let stock: BTreeMap<String, StockRow> = fold.rows("stock").collect();
+    let chains: BTreeMap<String, ChainRow> = fold.rows("chains").collect();
+    let schedules: BTreeMap<String, ScheduleRow> = fold.rows("schedules").collect();
+    let kept = |sku: &str| {
+        let rooms = rooms.values().filter(|room| room.sku == sku).map(RoomRow::kept);
+        rooms.chain(chains.values().filter(|chain| chain.sku == sku).map(ChainRow::kept)).sum()
+    };
+    let prefixes = Check::new(
+        "chains_keep_their_schedules",
+        format!("{} chains, {} cuts", chains.len(), chains.values().map(|chain| chain.cuts.len()).sum::<usize>()),
+        &chain_wrongs(&chains, &schedules, &orders),
+    );
     let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
     let status: Option<StatusRow> = fold.row("def", "status");
-    let mut checks =
-        vec![stock_adds_up(&stock, &orders, &rooms), rooms_keep_their_size(&rooms, &orders), money_is_kept_or_returned(&rooms, &orders)];
+    let mut checks = vec![
+        stock_adds_up(&stock, &orders, kept),
+        rooms_keep_their_size(&rooms, &orders),
+        money_is_kept_or_returned(&rooms, &orders),
+        prefixes,
+    ];
     checks.extend(rules.zip(status).and_then(|(rules, status)| budget_is_kept(&rules, &status, &orders)));
     checks
 }
@@ -53,9 +70,9 @@ const fn bought(state: OrderState) -> bool {
     matches!(state, OrderState::Paid | OrderState::Confirmed | OrderState::Fulfilled)
 }
 
-/// 1: left + held + sold + returned = put in; held and sold are what the orders say, and what rooms keep for free seats is held too; left
+/// 1: left + held + sold + returned = put in; held and sold are what the orders say, and what rooms and chains keep for orders to come is held too; left
 /// is never below zero.
-fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>, rooms: &BTreeMap<String, RoomRow>) -> Check {
+fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, OrderRow>, kept: impl Fn(&str) -> i64) -> Check {
     let mut wrong = Vec::new();
     for (sku, row) in stock {
         let units = |counts: fn(OrderState) -> bool| -> i64 {
@@ -64,10 +81,9 @@ fn stock_adds_up(stock: &BTreeMap<String, StockRow>, orders: &BTreeMap<String, O
         if row.left < 0 || row.left + row.held + row.sold + row.returned != row.put_in {
             wrong.push(format!("{sku}: {row:?} does not add up"));
         }
-        let kept: i64 = rooms.values().filter(|room| room.sku == *sku).map(RoomRow::kept).sum();
-        let (held, sold) = (units(holds) + kept, units(bought));
+        let (held, sold) = (units(holds) + kept(sku), units(bought));
         if (row.held, row.sold) != (held, sold) {
-            wrong.push(format!("{sku}: held {} and sold {}, orders and rooms say {held} and {sold}", row.held, row.sold));
+            wrong.push(format!("{sku}: held {} and sold {}, orders, rooms and chains say {held} and {sold}", row.held, row.sold));
         }
     }
     Check::new("stock_adds_up", format!("{} items", stock.len()), &wrong)
@@ -157,6 +173,7 @@ mod tests {
             quantity: 1,
             user: "u".into(),
             room: "r".into(),
+            chain: String::new(),
             opener: 1,
             newcomer: 0,
             unit: 100,
@@ -201,14 +218,13 @@ mod tests {
     fn stock_must_add_up_and_say_what_orders_say() {
         let orders = one("o", order(State::Held, 0));
         let row = |left, held| StockRow { put_in: 10, left, held, sold: 0, returned: 0 };
-        let sound = |row, rooms: &BTreeMap<String, RoomRow>| stock_adds_up(&one("a", row), &orders, rooms).ok;
-        let none = BTreeMap::new();
-        assert!(sound(row(9, 1), &none));
-        assert!(!sound(row(8, 1), &none));
-        assert!(!sound(row(10, 0), &none));
-        let keeps = one("r", RoomRow { reserve: 1, ..room(RoomState::Open, &[("u", "o", 0)]) });
-        assert!(sound(row(8, 2), &keeps), "a unit for the free seat");
-        assert!(!sound(row(9, 1), &keeps));
+        let sound = |row, kept: i64| stock_adds_up(&one("a", row), &orders, |_sku| kept).ok;
+        assert!(sound(row(9, 1), 0));
+        assert!(!sound(row(8, 1), 0));
+        assert!(!sound(row(10, 0), 0));
+        let keeps = RoomRow { reserve: 1, ..room(RoomState::Open, &[("u", "o", 0)]) }.kept();
+        assert!(sound(row(8, 2), keeps), "a unit for the free seat");
+        assert!(!sound(row(9, 1), keeps));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bargain::row::ChainRow;
 use crate::hot::{Engine, Place, Program};
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, OrderId};
+use crate::id::{CampaignId, ChainId, OrderId};
 use crate::money::Fen;
 use crate::order::errands::refund_no;
 use crate::order::row::OrderRow;
@@ -90,6 +91,7 @@ pub async fn run(
     let mut checks = vec![fold.chain_check(), fold.hot_check(&hot, before)];
     checks.push(sql_orders(store, campaign, &fold).await?);
     checks.push(sql_rooms(store, campaign, &fold).await?);
+    checks.push(sql_chains(store, campaign, &fold).await?);
     checks.extend(invariants::all(&fold));
     checks.push(sql_refunds(store, campaign, &fold).await?);
     checks.push(timers(&fold, end.now));
@@ -189,6 +191,32 @@ async fn sql_rooms(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<C
         wrong.push(format!("SQL has {count} rooms, the log {expected}"));
     }
     Ok(Check::new("sql_rooms_equal_log", format!("{count} rooms"), &wrong))
+}
+
+/// SQL's chains say what the log says.
+async fn sql_chains(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Check, StoreError> {
+    const CHAINS: &str =
+        "SELECT id, state, price_fen, cuts_taken, helps FROM chains WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), String::new());
+    loop {
+        let rows = fetch_all!(store, (String, String, i64, i64, i64), CHAINS, campaign, &after, PAGE)?;
+        let Some(last) = rows.last() else { break };
+        after.clone_from(&last.0);
+        count += rows.len();
+        for (id, state, price, taken, helps) in rows {
+            let hot = id.parse::<ChainId>().map(|id| id.hot().to_owned()).unwrap_or_default();
+            let told = fold.row::<ChainRow>("chains", &hot);
+            let told = told.map(|row| (row.state.word(), row.price, row.taken, i64::try_from(row.helps()).unwrap_or(i64::MAX)));
+            if told != Some((state.as_str(), price, taken, helps)) && !fold.just_moved("chains", &hot) {
+                wrong.push(format!("{id} differs"));
+            }
+        }
+    }
+    let expected = fold.table("chains").count();
+    if count < expected {
+        wrong.push(format!("SQL has {count} chains, the log {expected}"));
+    }
+    Ok(Check::new("sql_chains_equal_log", format!("{count} chains"), &wrong))
 }
 
 /// Every refund that an order counts is one row of SQL with that amount, done exactly where the order says so.

@@ -68,6 +68,7 @@ pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedS
     surface_rules(definition, &mut report);
     texts(definition, &mut report);
     prices(definition, &mut report);
+    free_floors(definition, &mut report);
     budgets(definition, &mut report);
     for (i, item) in definition.items().iter().enumerate() {
         let others: Vec<_> = others_sharing_sku.iter().filter(|other| other.sku == item.sku).take(NAMED).collect();
@@ -102,9 +103,9 @@ fn budgets(definition: &Definition, report: &mut CheckReport) {
 /// What can be written down but not run in this release.
 fn not_built(definition: &Definition, report: &mut CheckReport) {
     match &definition.rules {
-        Rules::GroupBuy(_) => {}
-        Rules::Bargain(_) | Rules::Referral(_) => {
-            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy campaigns only");
+        Rules::GroupBuy(_) | Rules::Bargain(_) => {}
+        Rules::Referral(_) => {
+            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy and bargain campaigns only");
         }
     }
 }
@@ -184,6 +185,15 @@ fn prices(definition: &Definition, report: &mut CheckReport) {
     }
     for (i, item) in items.iter().enumerate() {
         item_prices(item, i, definition.group_buy().is_some(), report);
+    }
+}
+
+/// A chain that is cut down to nothing cannot be paid for.
+fn free_floors(definition: &Definition, report: &mut CheckReport) {
+    let items = definition.bargain().map_or(&[][..], |own| &own.items);
+    for (i, _item) in items.iter().enumerate().filter(|(_, item)| item.floor_price_fen == Fen::ZERO) {
+        let field = format!("items[{i}].floor_price_fen");
+        report.warn("free_of_charge", "liebian-offer", field, "payment providers refuse amounts of 0 fen");
     }
 }
 
@@ -295,6 +305,7 @@ mod tests {
         assert!(codes(&run(cream(), random.clone()).errors).contains(&("random_cuts", "cuts.curve")));
         let mut web = random;
         web["surface"] = json!("web");
+        assert_eq!(codes(&run(cream(), web.clone()).errors), [], "a bargain can be published");
         assert!(!codes(&run(cream(), web).errors).contains(&("random_cuts", "cuts.curve")));
         let two = json!({"surface": "mini_program", "acknowledge_level_two": false});
         assert!(codes(&run(friends(), two).errors).contains(&("level_two_not_acknowledged", "acknowledge_level_two")));

@@ -1,4 +1,4 @@
-//! The demo campaigns: three group-buys of small shops, as they would be run for real.
+//! The demo campaigns: three group-buys and a bargain of small shops, as they would be run for real.
 //!
 //! Times are relative: they start when they are loaded (a moment before) and end thirty days later.
 
@@ -53,12 +53,32 @@ mod tests {
         let now = UnixMs::parse("2026-11-22T08:00:00Z").unwrap();
         let written: Vec<serde_json::Value> = serde_json::from_str(CAMPAIGNS).unwrap();
         let all = campaigns(now);
-        assert_eq!((written.len(), all.len()), (3, 3));
+        assert_eq!((written.len(), all.len()), (4, 4));
         for definition in &all {
             let report = check(definition, now, &[]);
             let codes: Vec<_> = report.errors.iter().chain(&report.warnings).map(|finding| finding.code.as_str()).collect();
             assert_eq!(codes, ["starts_now"], "{}", definition.head.title);
-            let (head, own) = (&definition.head, definition.group_buy().unwrap());
+            let head = &definition.head;
+            if let Some(own) = definition.bargain() {
+                let item = &own.items[0];
+                for figure in [
+                    item.list_price_fen.to_string(),
+                    item.floor_price_fen.to_string(),
+                    format!("{}份", item.stock),
+                    format!("再有{}位朋友", own.cuts.helpers - own.cuts.self_cuts),
+                    format!("共{}刀", own.cuts.helpers),
+                    format!("一次砍{}刀", own.cuts.newcomer_cuts),
+                    format!("发起后{}小时", own.chain_ttl_seconds / 3600),
+                    format!("有{}小时可以买下", own.buy_ttl_seconds / 3600),
+                    format!("{}分钟", own.payment_ttl_seconds / 60),
+                    format!("最多发起{}次", own.limits.chains_per_user),
+                    format!("每天最多帮砍{}次，活动内最多{}次", own.limits.helps_per_day, own.limits.helps_per_campaign),
+                ] {
+                    assert!(head.rules_text.contains(&figure), "{figure} in {}", head.title);
+                }
+                continue;
+            }
+            let own = definition.group_buy().unwrap();
             for item in &own.items {
                 let tier = &item.tiers[0];
                 for figure in [

@@ -135,9 +135,9 @@ macro_rules! step {
     };
 }
 
-step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms or joins; deadlines and payments go on.");
+step!(pause, "/operator/v1/campaigns/{id}/pause", Step::Pause, "No new rooms, joins or cuts; deadlines and payments go on.");
 step!(resume, "/operator/v1/campaigns/{id}/resume", Step::Resume, "End a pause.");
-step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms; open rooms may fill until their deadline.");
+step!(end, "/operator/v1/campaigns/{id}/end", Step::End, "No new rooms or chains; open ones may go on until their deadline.");
 
 async fn set_status(app: &App, operator: &Operator<Editor>, campaign: CampaignId, step: Step) -> Result<HttpResponse, Problem> {
     running(app, campaign).await?;

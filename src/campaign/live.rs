@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use super::model::{Definition, GroupBuy, Reserve};
+use super::model::{Bargain, BuyAt, Definition, GroupBuy, Reserve, ReserveStock, Rules as Written};
 use super::ops::{PausedBy, Status, StatusRow, StockRow};
 use super::records::{self, Record, RecordState};
-use super::rules::{Item, Limits, Rules, Tier};
-use super::view::{CampaignNumbers, CampaignState, CampaignView, CampaignYou};
+use super::rules::{BargainItem, BargainLimits, BargainRules, Compiled, Item, Limits, Rules, Tier};
+use super::view::{CampaignLimits, CampaignNumbers, CampaignState, CampaignView, CampaignYou};
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::hot::engine::Found;
 use crate::hot::row::{Layout, NotARow, Row};
-use crate::hot::{Place, Read, Trouble};
+use crate::hot::{Place, Program, Read, Trouble};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
@@ -58,6 +58,33 @@ struct UserRow {
     opened: i64,
 }
 
+/// Row `people` of hot state: the same of a bargain.
+#[derive(Debug)]
+struct PersonRow {
+    started: i64,
+    helps: i64,
+    day: i64,
+    today: i64,
+}
+
+impl Row for PersonRow {
+    fn read(packed: &[u8]) -> Result<Self, NotARow> {
+        let mut row = Layout::of(packed);
+        Ok(Self { started: row.number(4)?, helps: row.number(4)?, day: row.number(4)?, today: row.number(4)? })
+    }
+}
+
+/// What the caller has used of their allowances.
+#[derive(Debug)]
+enum Used {
+    GroupBuy(UserRow),
+    Bargain(PersonRow),
+}
+
+/// Campaign days are days in China.
+const CHINA_MS: i64 = 8 * 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+
 impl Row for UserRow {
     fn read(packed: &[u8]) -> Result<Self, NotARow> {
         let mut row = Layout::of(packed);
@@ -80,7 +107,7 @@ pub struct Live {
     pub place: Place,
     /// The engine's clock.
     pub now: UnixMs,
-    user: Option<UserRow>,
+    user: Option<Used>,
 }
 
 impl Live {
@@ -113,11 +140,33 @@ impl Live {
     }
 
     fn you(&self, view: &CampaignView, newcomer: bool) -> CampaignYou {
-        let (orders, opened) = self.user.as_ref().map_or((0, 0), |user| (user.orders, user.opened));
-        CampaignYou {
-            newcomer,
-            orders_left: (view.limits.orders_per_user - orders).max(0),
-            rooms_left: (view.limits.rooms_opened_per_user - opened).max(0),
+        match &view.limits {
+            CampaignLimits::GroupBuy(most) => {
+                let (orders, opened) = match &self.user {
+                    Some(Used::GroupBuy(user)) => (user.orders, user.opened),
+                    Some(Used::Bargain(_)) | None => (0, 0),
+                };
+                CampaignYou {
+                    orders_left: Some((most.orders_per_user - orders).max(0)),
+                    rooms_left: Some((most.rooms_opened_per_user - opened).max(0)),
+                    ..CampaignYou::of(newcomer)
+                }
+            }
+            CampaignLimits::Bargain(most) => {
+                let (started, helps, today) = match &self.user {
+                    Some(Used::Bargain(person)) if person.day == (self.now.get() + CHINA_MS).div_euclid(DAY_MS) => {
+                        (person.started, person.helps, person.today)
+                    }
+                    Some(Used::Bargain(person)) => (person.started, person.helps, 0),
+                    Some(Used::GroupBuy(_)) | None => (0, 0, 0),
+                };
+                let helps_left = (most.helps_per_campaign - helps).min(most.helps_per_day - today).max(0);
+                CampaignYou {
+                    chains_left: Some((most.chains_per_user - started).max(0)),
+                    helps_left: Some(helps_left),
+                    ..CampaignYou::of(newcomer)
+                }
+            }
         }
     }
 }
@@ -149,6 +198,14 @@ pub async fn ensure(app: &App, campaign: CampaignId) -> Result<bool, Problem> {
     Ok(true)
 }
 
+/// [`ensure`] of a campaign that runs on this program: what one kind has is nothing to another.
+///
+/// # Errors
+/// When SQL does not answer.
+pub async fn runs(app: &App, campaign: CampaignId, program: &Program) -> Result<bool, Problem> {
+    Ok(ensure(app, campaign).await? && app.engine.runs(campaign, program))
+}
+
 /// A published campaign; `None` for drafts and unknown ones.
 ///
 /// # Errors
@@ -162,7 +219,8 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
     let mut requests = vec![Read::Row("def", "status")];
     requests.extend(skus.iter().map(|sku| Read::Row("stock", sku)));
     let caller = user.map(|user| user.hot().to_owned());
-    requests.extend(caller.iter().map(|user| Read::Row("users", user)));
+    let is_bargain = record.definition.bargain().is_some();
+    requests.extend(caller.iter().map(|user| Read::Row(if is_bargain { "people" } else { "users" }, user)));
     let snapshot = app.engine.read(campaign, &requests).await?;
     let mut found = snapshot.found.into_iter();
     let Some(status) = row::<StatusRow>(found.next())? else { return Ok(None) };
@@ -172,7 +230,7 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
             stock.insert(sku, row);
         }
     }
-    let user = row(found.next())?;
+    let user = if is_bargain { row(found.next())?.map(Used::Bargain) } else { row(found.next())?.map(Used::GroupBuy) };
     let Some(record) = app.definitions.get(app, campaign, status.version).await? else { return Ok(None) };
     Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), user }))
 }
@@ -224,10 +282,43 @@ pub fn row<T: Row>(found: Option<Found>) -> Result<Option<T>, Problem> {
     }
 }
 
-/// The rules that decisions need, of a group-buy's definition.
+/// The rules that decisions need; `None` for kinds without a program.
 #[must_use]
-pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
-    let own: &GroupBuy = definition.group_buy()?;
+pub fn compile(definition: &Definition, version: i64) -> Option<Compiled> {
+    match &definition.rules {
+        Written::GroupBuy(own) => Some(Compiled::GroupBuy(group_buy(definition, own, version))),
+        Written::Bargain(own) => Some(Compiled::Bargain(bargain(definition, own, version))),
+        Written::Referral(_) => None,
+    }
+}
+
+fn bargain(definition: &Definition, own: &Bargain, version: i64) -> BargainRules {
+    let item = |item: &super::model::BargainItem| {
+        (item.sku.clone(), BargainItem { start: item.list_price_fen.get(), floor: item.floor_price_fen.get() })
+    };
+    BargainRules {
+        version,
+        starts_at: definition.head.starts_at.get(),
+        ends_at: definition.head.ends_at.get(),
+        chain_ttl: own.chain_ttl_seconds.saturating_mul(1000),
+        buy_ttl: own.buy_ttl_seconds.saturating_mul(1000),
+        payment_ttl: own.payment_ttl_seconds.saturating_mul(1000),
+        floor_only: own.buy_at == BuyAt::FloorPrice,
+        reserve_at_start: own.reserve_stock == ReserveStock::AtStart,
+        helpers: own.cuts.helpers,
+        newcomer_cuts: own.cuts.newcomer_cuts,
+        self_cuts: own.cuts.self_cuts,
+        limits: BargainLimits {
+            chains_per_user: own.limits.chains_per_user,
+            helps_per_day: own.limits.helps_per_day,
+            helps_per_campaign: own.limits.helps_per_campaign,
+            users_per_device: own.limits.users_per_device,
+        },
+        items: own.items.iter().map(item).collect(),
+    }
+}
+
+fn group_buy(definition: &Definition, own: &GroupBuy, version: i64) -> Rules {
     let item = |item: &super::model::GroupBuyItem| {
         let tiers = item.tiers.iter().map(|tier| Tier { size: tier.size, price: tier.price_fen.get() }).collect();
         let rules = Item {
@@ -239,7 +330,7 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
         };
         (item.sku.clone(), rules)
     };
-    Some(Rules {
+    Rules {
         version,
         starts_at: definition.head.starts_at.get(),
         ends_at: definition.head.ends_at.get(),
@@ -259,11 +350,11 @@ pub fn compile(definition: &Definition, version: i64) -> Option<Rules> {
         loss_budget: own.loss_budget_fen.map(Fen::get),
         least_loss: own.least_loss().get(),
         items: own.items.iter().map(item).collect(),
-    })
+    }
 }
 
 /// The units each item brings when the campaign is first published.
 #[must_use]
 pub fn first_stock(definition: &Definition) -> Vec<(String, i64)> {
-    definition.group_buy().map_or_else(Vec::new, |own| own.items.iter().map(|item| (item.sku.clone(), item.stock)).collect())
+    definition.items().iter().map(|item| (item.sku.to_owned(), item.stock)).collect()
 }

@@ -165,6 +165,15 @@ impl Definition {
         }
     }
 
+    /// The bargain's own rules, if it is one.
+    #[must_use]
+    pub const fn bargain(&self) -> Option<&Bargain> {
+        match &self.rules {
+            Rules::Bargain(bargain) => Some(bargain),
+            Rules::GroupBuy(_) | Rules::Referral(_) => None,
+        }
+    }
+
     /// Its items, as far as every kind has them.
     #[must_use]
     pub fn items(&self) -> Vec<ItemFacts<'_>> {

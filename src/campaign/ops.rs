@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::Rules;
+use super::rules::Compiled;
 use super::view::Switches;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
@@ -13,7 +13,7 @@ use crate::id::CampaignId;
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op<'a> {
-    Publish { definition: &'a Rules, stock: &'a [(String, i64)] },
+    Publish { definition: &'a Compiled, stock: &'a [(String, i64)] },
     SetStatus { step: Step, by: &'a str },
     SetSwitches { open: Option<bool>, join: Option<bool>, by: &'a str },
     AddStock { sku: &'a str, units: i64, by: &'a str },
@@ -24,11 +24,11 @@ enum Op<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// No new rooms or joins; deadlines and payments go on.
+    /// No new rooms, joins or cuts; deadlines and payments go on.
     Pause,
     /// The end of a pause.
     Resume,
-    /// No new rooms; open rooms may fill until their deadline.
+    /// No new rooms or chains; open ones may fill until their deadline.
     End,
 }
 
@@ -167,7 +167,7 @@ async fn send<T: Row>(engine: &Engine, campaign: CampaignId, op: &Op<'_>, key: O
 pub async fn publish(
     engine: &Engine,
     campaign: CampaignId,
-    rules: &Rules,
+    rules: &Compiled,
     stock: &[(String, i64)],
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<StatusRow>, Trouble> {

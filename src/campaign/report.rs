@@ -16,8 +16,10 @@ use tokio::time::Instant;
 
 use super::desk::{StockView, stock_view};
 use super::live::{self, existing};
+use super::model::Kind;
 use super::records::{Record, RecordState};
 use crate::app::App;
+use crate::bargain::records::{ChainFigures, figures};
 use crate::code::Code;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::Id;
@@ -69,6 +71,9 @@ pub struct Report {
     /// How long formed rooms took from opening to forming, on average; null while none has formed.
     #[schema(required = true, example = 5400)]
     average_fill_seconds: Option<i64>,
+    /// Chains in figures, of a bargain; else null.
+    #[schema(required = true)]
+    chains: Option<ChainFigures>,
     /// Orders by state.
     #[schema(example = json!({"confirmed": 345, "released": 20}))]
     orders: BTreeMap<String, i64>,
@@ -232,6 +237,10 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
     app.projector.caught_up(id.0).await;
     let turn = app.reports.turns.acquire().await.map_err(|_closed| Code::Overloaded)?;
     let sums = Sums::read(&app, id.0).await?;
+    let chains = match record.definition.kind() {
+        Kind::Bargain => Some(figures(&app.store, id.0).await?),
+        Kind::GroupBuy | Kind::Referral => None,
+    };
     drop(turn);
     let live = live::read(&app, id.0, None).await?;
     let loss_budget_fen = record.definition.group_buy().and_then(|own| own.loss_budget_fen);
@@ -247,6 +256,7 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         state: record.state,
         average_fill_seconds: formed.and_then(|(_, count, ms)| (ms / 1000).checked_div(*count)),
         rooms: sums.rooms.iter().map(|(state, count, _)| (state.clone(), *count)).collect(),
+        chains,
         orders,
         units_sold: sums.over(|row| if bought(&row.1) { row.4 } else { 0 }),
         shoppers,

@@ -36,6 +36,69 @@ pub struct Rules {
     pub items: BTreeMap<String, Item>,
 }
 
+/// The rules of any kind, as its program reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Compiled {
+    /// Of a group-buy.
+    GroupBuy(Rules),
+    /// Of a bargain.
+    Bargain(BargainRules),
+}
+
+/// Compiled rules of a bargain, likewise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BargainRules {
+    /// Version of the definition.
+    pub version: i64,
+    /// Nothing begins before.
+    pub starts_at: i64,
+    /// Nothing begins after, and no chain may be cut for longer.
+    pub ends_at: i64,
+    /// How long a chain may be cut.
+    pub chain_ttl: i64,
+    /// How long one may buy once the floor is reached.
+    pub buy_ttl: i64,
+    /// Life of an unpaid hold.
+    pub payment_ttl: i64,
+    /// Whether one buys at the floor price only.
+    pub floor_only: bool,
+    /// Whether a unit is kept for a chain from its start on.
+    pub reserve_at_start: bool,
+    /// Steps of a schedule.
+    pub helpers: i64,
+    /// Steps that a newcomer's help takes at once.
+    pub newcomer_cuts: i64,
+    /// Steps that the owner takes at the start.
+    pub self_cuts: i64,
+    /// Limits per shopper and device.
+    pub limits: BargainLimits,
+    /// What is sold, by SKU.
+    pub items: BTreeMap<String, BargainItem>,
+}
+
+/// Limits per shopper and device of a bargain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BargainLimits {
+    /// Chains started.
+    pub chains_per_user: i64,
+    /// Helps on one day of UTC+8.
+    pub helps_per_day: i64,
+    /// Helps in all.
+    pub helps_per_campaign: i64,
+    /// Shoppers seen on one device.
+    pub users_per_device: i64,
+}
+
+/// One SKU of a bargain, in fen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BargainItem {
+    /// Where a chain starts.
+    pub start: i64,
+    /// Where its last step leads.
+    pub floor: i64,
+}
+
 /// Limits per shopper and device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Definition, GroupBuyItem, GroupBuyLimits, Kind, Surface, Tier};
+use super::model::{
+    BargainItem, BargainLimits, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, ReserveStock, Rules, Surface, Tier,
+};
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
 use crate::money::Fen;
@@ -39,8 +41,11 @@ pub struct ItemView {
     /// The leader's price, if another.
     #[schema(required = true)]
     pub leader_price_fen: Option<Fen>,
-    /// Room sizes and prices.
+    /// Room sizes and prices; empty where there are no rooms.
     pub tiers: Vec<Tier>,
+    /// Where the last step of a chain leads, of a bargain.
+    #[schema(required = true)]
+    pub floor_price_fen: Option<Fen>,
     /// Units put in.
     #[schema(example = 1000)]
     pub stock: i64,
@@ -63,11 +68,65 @@ impl ItemView {
             solo_price_fen: item.solo_price_fen,
             leader_price_fen: item.leader_price_fen,
             tiers: item.tiers.clone(),
+            floor_price_fen: None,
             stock: item.stock,
             stock_left,
             sold,
         }
     }
+
+    /// A bargain's item and where its units are.
+    #[must_use]
+    pub fn of_bargain(item: &BargainItem, stock_left: i64, sold: i64) -> Self {
+        Self {
+            sku: item.sku.clone(),
+            title: item.title.clone(),
+            list_price_fen: item.list_price_fen,
+            solo_price_fen: None,
+            leader_price_fen: None,
+            tiers: Vec::new(),
+            floor_price_fen: Some(item.floor_price_fen),
+            stock: item.stock,
+            stock_left,
+            sold,
+        }
+    }
+}
+
+/// Limits of one user or device, of the campaign's kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum CampaignLimits {
+    /// Of a group-buy.
+    GroupBuy(GroupBuyLimits),
+    /// Of a bargain.
+    Bargain(BargainLimits),
+}
+
+/// How the chains of a bargain go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BargainView {
+    /// Steps from list price to floor price.
+    #[schema(minimum = 1, maximum = 200, example = 12)]
+    pub helpers: i64,
+    /// How the steps are sized.
+    pub curve: Curve,
+    /// Steps that a newcomer's help takes at once.
+    #[schema(minimum = 1, maximum = 200, example = 2)]
+    pub newcomer_cuts: i64,
+    /// Steps that the owner takes at the start.
+    #[schema(minimum = 0, maximum = 200, example = 1)]
+    pub self_cuts: i64,
+    /// When the owner may buy.
+    pub buy_at: BuyAt,
+    /// When a unit is reserved.
+    pub reserve_stock: ReserveStock,
+    /// How long a chain may be cut.
+    #[schema(example = 86400)]
+    pub chain_ttl_seconds: i64,
+    /// How long one may buy once the floor is reached.
+    #[schema(example = 7200)]
+    pub buy_ttl_seconds: i64,
 }
 
 /// What may be switched off while a campaign runs.
@@ -92,12 +151,28 @@ impl Default for Switches {
 pub struct CampaignYou {
     /// Whether the caller never paid an order.
     pub newcomer: bool,
-    /// Orders the caller may still place.
-    #[schema(example = 2)]
-    pub orders_left: i64,
-    /// Rooms the caller may still open.
-    #[schema(example = 1)]
-    pub rooms_left: i64,
+    /// Orders the caller may still place; null in a bargain.
+    #[schema(required = true, example = 2)]
+    pub orders_left: Option<i64>,
+    /// Rooms the caller may still open; null in a bargain.
+    #[schema(required = true, example = 1)]
+    pub rooms_left: Option<i64>,
+    /// Chains the caller may still start, in a bargain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub chains_left: Option<i64>,
+    /// Chains the caller may still help today, in a bargain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    pub helps_left: Option<i64>,
+}
+
+impl CampaignYou {
+    /// Of somebody in a campaign without limits.
+    #[must_use]
+    pub const fn of(newcomer: bool) -> Self {
+        Self { newcomer, orders_left: None, rooms_left: None, chains_left: None, helps_left: None }
+    }
 }
 
 /// A published campaign as a shopper sees it.
@@ -133,10 +208,10 @@ pub struct CampaignView {
     /// What is on sale.
     pub items: Vec<ItemView>,
     /// Limits of one user or device.
-    pub limits: GroupBuyLimits,
-    /// How long a room may fill.
-    #[schema(example = 86400)]
-    pub room_ttl_seconds: i64,
+    pub limits: CampaignLimits,
+    /// How long a room may fill; null where there are no rooms.
+    #[schema(required = true, example = 86400)]
+    pub room_ttl_seconds: Option<i64>,
     /// How long a seat waits for its payment.
     #[schema(example = 900)]
     pub payment_ttl_seconds: i64,
@@ -151,6 +226,9 @@ pub struct CampaignView {
     /// Rooms that have formed.
     #[schema(example = 115)]
     pub rooms_formed: i64,
+    /// How chains go; null but in a bargain.
+    #[schema(required = true)]
+    pub bargain: Option<BargainView>,
     /// What operators have switched off.
     pub switches: Switches,
     /// About the caller, with a session.
@@ -177,16 +255,53 @@ pub struct CampaignNumbers {
 }
 
 impl CampaignView {
-    /// The view of a group-buy; `None` for kinds that have no view yet.
+    /// The view of a published campaign; `None` for kinds that have no view yet.
     #[must_use]
     pub fn new(id: CampaignId, definition: &Definition, numbers: &CampaignNumbers) -> Option<Self> {
-        let own = definition.group_buy()?;
+        let units = |sku: &str, stock: i64| numbers.stock.get(sku).copied().unwrap_or((stock, stock, 0));
+        match &definition.rules {
+            Rules::GroupBuy(own) => {
+                let item_view = |item: &GroupBuyItem| {
+                    let (stock, left, sold) = units(&item.sku, item.stock);
+                    ItemView { stock, ..ItemView::new(item, left, sold) }
+                };
+                let items = own.items.iter().map(item_view).collect();
+                let common = Self::common(id, definition, numbers, items, CampaignLimits::GroupBuy(own.limits.clone()));
+                Some(Self {
+                    room_ttl_seconds: Some(own.room_ttl_seconds),
+                    payment_ttl_seconds: own.payment_ttl_seconds,
+                    accept_from: own.accept_from,
+                    newcomers_only: own.newcomers_only,
+                    ..common
+                })
+            }
+            Rules::Bargain(own) => {
+                let item_view = |item: &BargainItem| {
+                    let (stock, left, sold) = units(&item.sku, item.stock);
+                    ItemView { stock, ..ItemView::of_bargain(item, left, sold) }
+                };
+                let items = own.items.iter().map(item_view).collect();
+                let common = Self::common(id, definition, numbers, items, CampaignLimits::Bargain(own.limits.clone()));
+                let bargain = BargainView {
+                    helpers: own.cuts.helpers,
+                    curve: own.cuts.curve,
+                    newcomer_cuts: own.cuts.newcomer_cuts,
+                    self_cuts: own.cuts.self_cuts,
+                    buy_at: own.buy_at,
+                    reserve_stock: own.reserve_stock,
+                    chain_ttl_seconds: own.chain_ttl_seconds,
+                    buy_ttl_seconds: own.buy_ttl_seconds,
+                };
+                Some(Self { payment_ttl_seconds: own.payment_ttl_seconds, bargain: Some(bargain), ..common })
+            }
+            Rules::Referral(_) => None,
+        }
+    }
+
+    /// What does not depend on the kind.
+    fn common(id: CampaignId, definition: &Definition, numbers: &CampaignNumbers, items: Vec<ItemView>, limits: CampaignLimits) -> Self {
         let head = &definition.head;
-        let item_view = |item: &GroupBuyItem| {
-            let (put_in, left, sold) = numbers.stock.get(&item.sku).copied().unwrap_or((item.stock, item.stock, 0));
-            ItemView { stock: put_in, ..ItemView::new(item, left, sold) }
-        };
-        Some(Self {
+        Self {
             id,
             kind: definition.kind(),
             title: head.title.clone(),
@@ -197,16 +312,17 @@ impl CampaignView {
             ends_at: head.ends_at,
             now: numbers.now,
             rules_text: head.rules_text.clone(),
-            items: own.items.iter().map(item_view).collect(),
-            limits: own.limits.clone(),
-            room_ttl_seconds: own.room_ttl_seconds,
-            payment_ttl_seconds: own.payment_ttl_seconds,
-            accept_from: own.accept_from,
-            newcomers_only: own.newcomers_only,
+            items,
+            limits,
+            room_ttl_seconds: None,
+            payment_ttl_seconds: 0,
+            accept_from: None,
+            newcomers_only: false,
             rooms_open: numbers.rooms_open,
             rooms_formed: numbers.rooms_formed,
+            bargain: None,
             switches: numbers.switches,
             you: None,
-        })
+        }
     }
 }

@@ -8,6 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 
+use super::PROGRAM;
 use super::ops::{self, Decided, Join, Shopper};
 use super::row::{MemberRow, RoomRow, State};
 use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou, tiers};
@@ -92,7 +93,7 @@ pub async fn open(
 ) -> Result<HttpResponse, Problem> {
     let OpenRoom { sku, quantity } = body.body;
     let quantity = units(quantity)?;
-    if !live::ensure(&app, id.0).await? {
+    if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
@@ -122,7 +123,7 @@ pub async fn join(
     body: KeyedJson<JoinRoom>,
 ) -> Result<HttpResponse, Problem> {
     let quantity = units(body.body.quantity)?;
-    if !live::ensure(&app, id.0.campaign()).await? {
+    if !live::runs(&app, id.0.campaign(), &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
@@ -267,7 +268,7 @@ fn joinable_rows(campaign: CampaignId, found: Vec<Found>, now: i64) -> Result<Ve
 /// # Errors
 /// Trouble of Redis or SQL.
 pub async fn find(app: &App, id: RoomId) -> Result<Option<RoomRow>, Problem> {
-    if !live::ensure(app, id.campaign()).await? {
+    if !live::runs(app, id.campaign(), &PROGRAM).await? {
         return Ok(None);
     }
     let snapshot = app.engine.read(id.campaign(), &[Read::Row("rooms", id.hot())]).await?;

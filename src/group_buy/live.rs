@@ -8,11 +8,12 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::PROGRAM;
 use super::http::{find, names, seat_of, view, view_with};
 use super::row::{RoomRow, State};
 use super::view::RoomView;
 use crate::app::App;
-use crate::campaign::live::ensure;
+use crate::campaign::live::runs;
 use crate::code::Code;
 use crate::hot::Row;
 use crate::http::answer;
@@ -104,7 +105,7 @@ pub async fn live(app: Data<App>, request: HttpRequest, session: MaybeSession, i
 }
 
 async fn follow(app: &App, id: RoomId) -> Result<States, Problem> {
-    if !ensure(app, id.campaign()).await? {
+    if !runs(app, id.campaign(), &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
     Ok(app.feed.follow(id.campaign(), ROOMS, id.hot()).await?.ok_or(Code::NotFound)?)

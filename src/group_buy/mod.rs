@@ -45,6 +45,7 @@ pub const TABLES: &[&str] = &["meta", "log", "def", "stock", "rooms", "orders", 
 pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     Program::new(
         TABLES,
+        "users",
         lua!(
             "lib/stock.lua",
             "lib/limits.lua",

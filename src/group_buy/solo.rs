@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 
+use super::PROGRAM;
 use super::http::units;
 use super::ops::{self, Shopper};
 use crate::app::App;
@@ -55,7 +56,7 @@ pub async fn order(
 ) -> Result<HttpResponse, Problem> {
     let SoloOrder { sku, quantity } = body.body;
     let quantity = units(quantity)?;
-    if !live::ensure(&app, id.0).await? {
+    if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };

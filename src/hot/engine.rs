@@ -304,6 +304,12 @@ impl Engine {
         self.redis.table(&key(campaign, table)).await
     }
 
+    /// Whether a campaign runs on this program.
+    #[must_use]
+    pub fn runs(&self, campaign: CampaignId, program: &Program) -> bool {
+        self.ends(campaign).is_some_and(|ends| std::ptr::eq(ends.shared.program, program))
+    }
+
     /// The place of the newest op that this process saw decided.
     #[must_use]
     pub fn head(&self, campaign: CampaignId) -> Option<Place> {

@@ -360,7 +360,7 @@ impl Lane {
 
 /// Everybody who ever took something has a row of limits.
 async fn read_holders(shared: Arc<Shared>, ticket: Reading) {
-    let read = shared.redis.fields(&key(shared.campaign, "users")).await;
+    let read = shared.redis.fields(&key(shared.campaign, shared.program.holders)).await;
     shared.memory.holders(ticket, read.ok());
 }
 

@@ -28,6 +28,8 @@ impl Script {
 pub struct Program {
     /// The tables it uses; each is one Redis key of the campaign.
     pub tables: &'static [&'static str],
+    /// The table that has a row for everybody who ever took something.
+    pub holders: &'static str,
     /// Ops that take something: Redis refuses the call before it starts when memory is full or the log cannot be written.
     pub admit: Script,
     /// The same ops text for ops that free things: runs also when memory is full.
@@ -39,12 +41,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program from the text of its ops (`lua!`: every file after `lua/lib`'s state and log) and the tables they use.
+    /// A program from the text of its ops (`lua!`: every file after `lua/lib`'s state and log), the tables they use, and that of those who took something.
     #[must_use]
-    pub fn new(tables: &'static [&'static str], ops: &str) -> Self {
+    pub fn new(tables: &'static [&'static str], holders: &'static str, ops: &str) -> Self {
         let ops = format!("{NAMES}{LIB}{ANSWERS}{ops}{ENGINE}");
         Self {
             tables,
+            holders,
             admit: Script::new("#!lua", &ops),
             drain: Script::new("#!lua flags=allow-oom", &ops),
             read: Script::new("#!lua flags=no-writes", &format!("{NAMES}{LIB}{READ}")),

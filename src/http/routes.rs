@@ -3,6 +3,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::health;
+use crate::bargain::{desk as chain_desk, http as chains, live as live_chains};
 use crate::campaign::{desk, http as campaigns, report, storefront, versions};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, solo};
 use crate::order::{acts, desk as order_desk, faults, http as orders, work};
@@ -20,6 +21,8 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(storefront::list).service(storefront::read);
     cfg.service(rooms::joinable).service(rooms::open).service(rooms::join).service(solo::order);
     cfg.service(live_rooms::read).service(live_rooms::live);
+    cfg.service(chains::start).service(chains::cut).service(chains::order).service(chains::proof).service(chains::mine);
+    cfg.service(live_chains::read).service(live_chains::live);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance).service(faults::spoil);
     cfg.service(shares::create).service(shares::revoke).service(shares::read);
@@ -38,7 +41,7 @@ fn operators(cfg: &mut ServiceConfig) {
         .service(desk::add_stock)
         .service(report::show_report);
     cfg.service(desk::run_audit);
-    cfg.service(room_desk::list).service(share_desk::list);
+    cfg.service(room_desk::list).service(chain_desk::list).service(share_desk::list);
     cfg.service(order_desk::list).service(order_desk::report_paid);
     cfg.service(acts::read).service(acts::edit).service(acts::fulfil).service(acts::refund).service(acts::cancel);
     cfg.service(work::list_refunds).service(work::refund_done).service(work::retry_refund);

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::errands;
 use super::row::{OrderRow, State};
-use crate::id::{CampaignId, NotAnId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, NotAnId, OrderId, RoomId, UserId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
 use crate::store::{BulkRows, StoreError, bulk_row};
 
@@ -20,6 +20,7 @@ bulk_row! {
         id: OrderId,
         campaign_id: CampaignId,
         room_id: Option<RoomId>,
+        chain_id: Option<ChainId>,
         user_id: UserId,
         sku: String,
         state: &'static str,
@@ -82,6 +83,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, order: OrderRow) -> Result<Or
         id: OrderId::from_hot(campaign, row.field)?,
         campaign_id: campaign,
         room_id: if order.room.is_empty() { None } else { Some(RoomId::from_hot(campaign, &order.room)?) },
+        chain_id: if order.chain.is_empty() { None } else { Some(ChainId::from_hot(campaign, &order.chain)?) },
         user_id: UserId::from_hot(&order.user)?,
         state: word(order.state),
         quantity: order.quantity,

@@ -23,7 +23,7 @@ const DAY: i64 = 24 * 3600;
 /// What can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FindingKind {
     /// The provider has a payment that we were not told of. Mended: it is taken in.
     PaymentMissing,
     /// The provider has it of another order or amount than we.
@@ -52,7 +52,7 @@ pub enum Kind {
     NotWhole,
 }
 
-impl Kind {
+impl FindingKind {
     /// All of them.
     pub const ALL: [Self; 13] = [
         Self::PaymentMissing,
@@ -96,7 +96,7 @@ impl Kind {
 #[schema(as = ReconciliationFinding)]
 pub struct Finding {
     /// What it is.
-    pub kind: Kind,
+    pub kind: FindingKind,
     /// The payment, refund or order.
     pub subject: String,
     /// What each side says.
@@ -226,7 +226,7 @@ impl Report {
 
     /// Sets the figures of the metrics.
     fn count(&self) {
-        for kind in Kind::ALL {
+        for kind in FindingKind::ALL {
             let count = self.counts.get(kind.word()).copied().unwrap_or_default();
             metrics::gauge!("liebian_reconciliation_findings", "kind" => kind.word())
                 .set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::row::State;
 use super::view::{OrderState, OrderView};
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, OrderId, RoomId, UserId};
 use crate::money::Fen;
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
@@ -15,6 +15,7 @@ struct Row {
     id: OrderId,
     campaign_id: CampaignId,
     room_id: Option<RoomId>,
+    chain_id: Option<ChainId>,
     user_id: UserId,
     sku: String,
     state: String,
@@ -74,7 +75,7 @@ impl Row {
                 refunded_fen: self.refunded_fen,
                 state,
                 room_id: self.room_id,
-                chain_id: None,
+                chain_id: self.chain_id,
                 pay_by: (state == OrderState::AwaitingPayment).then_some(self.pay_by),
                 created_at: self.created_at,
                 paid_at: self.paid_at,

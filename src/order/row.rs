@@ -49,6 +49,8 @@ pub struct OrderRow {
     pub user: String,
     /// Its room; empty for none.
     pub room: String,
+    /// Its chain; empty for none.
+    pub chain: String,
     /// 1 if it opened its room.
     pub opener: i64,
     /// 1 if its buyer must be a newcomer when it is paid.
@@ -84,6 +86,9 @@ pub struct OrderRow {
 /// What is told of an order once money or a reason is to be told, in this order.
 type Money = (String, i64, i64, i64, String, Vec<String>, Vec<RefundRow>);
 
+/// The mark of an order that belongs to a chain, as `lua/lib/schema.lua` sets it.
+const OF_CHAIN: i64 = 8;
+
 impl Row for OrderRow {
     fn read(packed: &[u8]) -> Result<Self, NotARow> {
         let mut row = Layout::of(packed);
@@ -91,7 +96,8 @@ impl Row for OrderRow {
         let marks = row.number(1)?;
         let (quantity, unit) = (row.number(2)?, row.number(5)?);
         let (created_at, hold, version) = (row.number(6)?, row.number(5)?, row.number(3)?);
-        let (sku, user, room) = (row.text()?, row.text()?, row.text()?);
+        let (sku, user, target) = (row.text()?, row.text()?, row.text()?);
+        let (room, chain) = if marks & OF_CHAIN == 0 { (target, String::new()) } else { (String::new(), target) };
         let money: Money = if row.end().is_ok() { Money::default() } else { message_pack(row.rest())? };
         let (reason, paid_at, paid, refunded, settled, transactions, refunds) = money;
         Ok(Self {
@@ -100,6 +106,7 @@ impl Row for OrderRow {
             quantity,
             user,
             room,
+            chain,
             opener: marks & 1,
             newcomer: (marks >> 2) & 1,
             unit,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{OrderRow, State};
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, OrderId, RoomId};
+use crate::id::{CampaignId, ChainId, OrderId, RoomId};
 use crate::money::Fen;
 
 /// Where an order is in its life.
@@ -80,7 +80,7 @@ pub struct OrderView {
     pub room_id: Option<RoomId>,
     /// Its chain, of a bargain.
     #[schema(required = true)]
-    pub chain_id: Option<String>,
+    pub chain_id: Option<ChainId>,
     /// Until when the seat is held; null once paid or released.
     #[serde(with = "crate::clock::rfc3339::option")]
     #[schema(required = true, value_type = Option<String>, format = DateTime, example = "2026-11-22T08:15:00Z")]
@@ -129,7 +129,7 @@ impl OrderRow {
             refunded_fen: Fen::new(self.refunded),
             state,
             room_id: RoomId::from_hot(id.campaign(), &self.room).ok(),
-            chain_id: None,
+            chain_id: ChainId::from_hot(id.campaign(), &self.chain).ok(),
             pay_by: (state == OrderState::AwaitingPayment).then_some(UnixMs::new(self.pay_by)),
             created_at: UnixMs::new(self.created_at),
             paid_at: (self.paid_at > 0).then_some(UnixMs::new(self.paid_at)),

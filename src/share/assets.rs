@@ -26,6 +26,13 @@ pub const SCRIPT: &str = concat!(
     include_str!("../../templates/share/js/acts.js"),
     include_str!("../../templates/share/js/live.js"),
 );
+/// Those of the page of a bargain.
+pub const CHAIN_SCRIPT: &str = concat!(
+    include_str!("../../templates/share/js/base.js"),
+    include_str!("../../templates/share/js/call.js"),
+    include_str!("../../templates/share/js/sheet.js"),
+    include_str!("../../templates/share/js/chain.js"),
+);
 const STYLE: &str = include_str!("../../templates/share/page.css");
 const NOTICE: &str = include_str!("../../templates/share/notice.css");
 const MORE: &str = include_str!("../../templates/share/more.css");
@@ -39,14 +46,20 @@ const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, im
 pub static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: minified(STYLE),
     notice: minified(NOTICE),
-    scripts: [Language::Zh, Language::En].map(|language| {
-        let text = format!("const WORDS = {};\n{SCRIPT}", words::json(language));
-        (language, Asset::new("page", "js", "text/javascript; charset=utf-8", text.as_bytes()))
-    }),
+    scripts: scripts("page", SCRIPT),
+    chain_scripts: scripts("chain", CHAIN_SCRIPT),
     more: Asset::new("more", "css", "text/css; charset=utf-8", minified(MORE).as_bytes()),
     icon: Asset::new("icon", "svg", "image/svg+xml", ICON.as_bytes()),
     picture: Asset::new("picture", "png", "image/png", PICTURE),
 });
+
+/// A script with the words of each language.
+fn scripts(stem: &str, script: &str) -> [(Language, Asset); 2] {
+    [Language::Zh, Language::En].map(|language| {
+        let text = format!("const WORDS = {};\n{script}", words::json(language));
+        (language, Asset::new(stem, "js", "text/javascript; charset=utf-8", text.as_bytes()))
+    })
+}
 
 /// The page's own files.
 pub struct Assets {
@@ -61,6 +74,7 @@ pub struct Assets {
     /// The picture beside a link, where others show previews.
     pub picture: Asset,
     scripts: [(Language, Asset); 2],
+    chain_scripts: [(Language, Asset); 2],
 }
 
 impl Assets {
@@ -74,9 +88,19 @@ impl Assets {
         }
     }
 
+    /// The script of the page of a bargain, likewise.
+    #[must_use]
+    pub fn chain_script(&self, language: Language) -> &Asset {
+        let [(_, zh), (_, en)] = &self.chain_scripts;
+        match language {
+            Language::Zh => zh,
+            Language::En => en,
+        }
+    }
+
     fn find(&self, name: &str) -> Option<&Asset> {
-        let [(_, zh), (_, en)] = &self.scripts;
-        [zh, en, &self.more, &self.icon, &self.picture].into_iter().find(|asset| asset.name == name)
+        let scripts = self.scripts.iter().chain(&self.chain_scripts).map(|(_, script)| script);
+        scripts.chain([&self.more, &self.icon, &self.picture]).find(|asset| asset.name == name)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::page::{List, Page, bound, id_or_any};
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, RoomId, TargetId, UserId};
 use crate::store::fetch_all;
 
 /// A share link as operators see it.
@@ -26,9 +26,9 @@ pub struct ShareRecord {
     #[sqlx(rename = "sharer_user_id")]
     #[schema(required = true)]
     user_id: Option<UserId>,
-    /// The room it leads to.
+    /// The room or chain it leads to.
     #[schema(required = true)]
-    target_id: Option<RoomId>,
+    target_id: Option<TargetId>,
     /// The link by which the sharer came: the tree of shares.
     #[schema(required = true)]
     parent_token: Option<String>,

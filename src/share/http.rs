@@ -16,7 +16,7 @@ use crate::http::body::Json;
 use crate::http::caller;
 use crate::http::idempotency;
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId};
+use crate::id::{CampaignId, TargetId};
 use crate::identity::{Device, Session};
 
 /// The longest channel name, in characters.
@@ -28,8 +28,8 @@ const MAX_CHANNEL: usize = 64;
 pub struct NewShare {
     /// The campaign.
     campaign_id: CampaignId,
-    /// A room of it.
-    target_id: Option<RoomId>,
+    /// A room or chain of it.
+    target_id: Option<TargetId>,
     /// Where it is shared, in the client's words; not blank, no control characters.
     #[schema(
         min_length = 1,
@@ -60,6 +60,17 @@ pub struct MadeShare {
 pub enum TargetKind {
     /// A group-buy room.
     Room,
+    /// A bargain chain.
+    Chain,
+}
+
+impl From<TargetId> for TargetKind {
+    fn from(target: TargetId) -> Self {
+        match target {
+            TargetId::Room(_) => Self::Room,
+            TargetId::Chain(_) => Self::Chain,
+        }
+    }
 }
 
 /// What a link leads to.
@@ -67,9 +78,9 @@ pub enum TargetKind {
 pub struct ShareView {
     /// The campaign.
     campaign_id: CampaignId,
-    /// A room of it.
+    /// A room or chain of it.
     #[schema(required = true)]
-    target_id: Option<RoomId>,
+    target_id: Option<TargetId>,
     /// What `target_id` is.
     #[schema(required = true)]
     target_kind: Option<TargetKind>,
@@ -87,7 +98,7 @@ pub struct ShareView {
     path: String,
 }
 
-/// Make a link to a campaign or one of its rooms. A visitor who came by a link of the campaign becomes its child in the tree.
+/// Make a link to a campaign or one of its rooms or chains. A visitor who came by a link of the campaign becomes its child in the tree.
 #[utoipa::path(tag = "shares", operation_id = "make_share", request_body = NewShare,
     responses((status = 201, description = "The link", body = MadeShare, headers(("Location")))),
     extensions(("x-refusals" = json!([Code::NotFound]))))]
@@ -104,11 +115,15 @@ pub async fn create(
         return Err(Problem::invalid("channel", format!("must be 1 to {MAX_CHANNEL} visible characters")));
     }
     app.campaign(wanted.campaign_id).await?.ok_or(Code::NotFound)?;
-    if let Some(room) = wanted.target_id {
-        if room.campaign() != wanted.campaign_id {
+    if let Some(target) = wanted.target_id {
+        if target.campaign() != wanted.campaign_id {
             return Err(Problem::invalid("target_id", "belongs to another campaign"));
         }
-        app.room(room).await?.ok_or(Code::NotFound)?;
+        match target {
+            TargetId::Room(room) => app.room(room).await?.map(|_room| ()),
+            TargetId::Chain(chain) => app.chain(chain).await?.map(|_chain| ()),
+        }
+        .ok_or(Code::NotFound)?;
     }
     let link = Link {
         token: ShareToken::random(&app.secrets),
@@ -154,7 +169,7 @@ pub async fn read(app: Data<App>, token: Path<String>) -> Result<HttpResponse, P
     let view = ShareView {
         campaign_id: link.campaign_id,
         target_id: link.target,
-        target_kind: link.target.map(|_room| TargetKind::Room),
+        target_kind: link.target.map(TargetKind::from),
         sharer: sharer(&app, &link).await?,
         created_at: link.created_at,
         path: path(link.token),

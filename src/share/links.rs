@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::token::ShareToken;
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, TargetId, UserId};
 use crate::store::{BulkRows, Store, StoreError, bulk_row, execute, fetch_optional};
 
 /// A link.
@@ -16,8 +16,8 @@ pub struct Link {
     pub campaign_id: CampaignId,
     /// Who shared it; `None` for the campaign's own link.
     pub sharer: Option<UserId>,
-    /// The room it leads to, if any.
-    pub target: Option<RoomId>,
+    /// The room or chain it leads to, if any.
+    pub target: Option<TargetId>,
     /// The link by which the sharer came.
     pub parent: Option<ShareToken>,
     /// Where it was shared, in the client's words.

@@ -15,17 +15,20 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::assets::{ASSETS, Assets};
 use super::language::Language;
+use crate::bargain::view::ChainView;
 use crate::campaign::view::CampaignView;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::crypto::sha256;
 use crate::group_buy::view::RoomView;
 
+mod chain;
 mod offer;
 mod state;
 mod whole;
 pub mod words;
 
+use chain::ChainPage;
 use whole::Page;
 use words::Texts;
 
@@ -48,6 +51,8 @@ pub struct PageData {
     pub rooms: Arc<Vec<RoomView>>,
     /// The room that is shown, if any.
     pub room: Option<Arc<RoomView>>,
+    /// The chain that is shown, if any.
+    pub chain: Option<Arc<ChainView>>,
     /// The masked name of whoever shared it.
     pub sharer: Option<String>,
     /// Where this server is reached from outside.
@@ -94,7 +99,11 @@ impl PageData {
 /// # Errors
 /// None that is known; askama's are passed on as a defect.
 pub fn render(data: &PageData, language: Language) -> Result<String, askama::Error> {
-    Page::new(data, Texts(language)).render()
+    let t = Texts(language);
+    match &data.campaign.bargain {
+        Some(bargain) => ChainPage::new(data, bargain, t).render(),
+        None => Page::new(data, t).render(),
+    }
 }
 
 /// The neutral page for WeChat's own browser: it names the campaign and asks nothing.
@@ -143,6 +152,10 @@ impl Files {
     fn of(language: Language) -> Self {
         let all: &'static Assets = &ASSETS;
         Self { style: &all.style, more: all.more.path(), script: all.script(language).path(), icon: all.icon.path() }
+    }
+
+    fn of_chains(language: Language) -> Self {
+        Self { script: ASSETS.chain_script(language).path(), ..Self::of(language) }
     }
 }
 

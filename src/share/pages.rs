@@ -21,6 +21,7 @@ use super::page::{self, Asked, PageData};
 use super::shelf::Shelf;
 use super::token::ShareToken;
 use crate::app::App;
+use crate::bargain::view::ChainView;
 use crate::campaign::view::CampaignView;
 use crate::clock::UnixMs;
 use crate::code::Code;
@@ -28,7 +29,7 @@ use crate::crypto::sha256_hex;
 use crate::group_buy::view::RoomView;
 use crate::hot::Place;
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, RoomId, TargetId, UserId};
 
 /// Where the page takes its data from; the application provides it from hot state.
 pub trait PageSource {
@@ -38,6 +39,8 @@ pub trait PageSource {
     fn joinable(&self, id: CampaignId, most: usize) -> impl Future<Output = Result<Vec<RoomView>, Problem>>;
     /// A room.
     fn room(&self, id: RoomId) -> impl Future<Output = Result<Option<RoomView>, Problem>>;
+    /// A chain.
+    fn chain(&self, id: ChainId) -> impl Future<Output = Result<Option<ChainView>, Problem>>;
     /// The masked name of a shopper.
     fn masked_name(&self, id: UserId) -> impl Future<Output = Result<String, Problem>>;
     /// The newest op of a campaign that this process saw decided.
@@ -121,6 +124,7 @@ pub struct Pages {
     links: Shelf<ShareToken, Kept<Option<Shared>>>,
     shops: Shelf<CampaignId, Kept<Option<Shop>>>,
     rooms: Shelf<RoomId, (Stamp, Option<Arc<RoomView>>)>,
+    chains: Shelf<ChainId, (Stamp, Option<Arc<ChainView>>)>,
     early: DefaultDirectRateLimiter,
 }
 
@@ -131,6 +135,7 @@ impl Default for Pages {
             links: Shelf::new(PARTS, KEPT),
             shops: Shelf::new(PARTS, KEPT),
             rooms: Shelf::new(PARTS, KEPT),
+            chains: Shelf::new(PARTS, KEPT),
             early: RateLimiter::direct(Quota::per_second(EARLY)),
         }
     }
@@ -181,17 +186,25 @@ impl Pages {
         }
         let (shop_stamp, shop) = self.shop(app, link.campaign_id).await?;
         let Some(shop) = &*shop else { return Err(Code::ShareInvalid.into()) };
+        let (linked_room, linked_chain) = match link.target {
+            Some(TargetId::Room(room)) => (Some(room), None),
+            Some(TargetId::Chain(chain)) => (None, Some(chain)),
+            None => (None, None),
+        };
         let room = match self.room(app, wanted.asked.room).await? {
             Some(room) => Some(room),
-            None => self.room(app, link.target).await?,
+            None => self.room(app, linked_room).await?,
         };
+        let chain = self.chain(app, linked_chain).await?;
         // A page is as old as the oldest of what it shows.
-        let stamp = room.as_ref().map(|(stamp, _)| *stamp).filter(|room| room.at < shop_stamp.at).unwrap_or(shop_stamp);
+        let shown = room.as_ref().map(|(stamp, _)| *stamp).or(chain.as_ref().map(|(stamp, _)| *stamp));
+        let stamp = shown.filter(|shown| shown.at < shop_stamp.at).unwrap_or(shop_stamp);
         let since = app.clock.now().get().saturating_sub(shop_stamp.at.get()).max(0);
         let data = PageData {
             campaign: Arc::clone(&shop.campaign),
             rooms: Arc::clone(&shop.rooms),
             room: room.map(|(_, room)| room),
+            chain: chain.map(|(_, chain)| chain),
             sharer: sharer.clone(),
             origin: app.config.public_url.clone(),
             path: format!("/s/{}", wanted.token),
@@ -236,6 +249,16 @@ impl Pages {
             Ok((stamp, Arc::new(shop)))
         };
         self.shops.get(campaign, |(stamp, _)| self.is_fresh(app, *stamp, campaign), make).await
+    }
+
+    async fn chain(&self, app: &App, chain: Option<ChainId>) -> Result<Option<(Stamp, Arc<ChainView>)>, Problem> {
+        let Some(id) = chain else { return Ok(None) };
+        let make = async || {
+            let stamp = stamp(app, Some(id.campaign()));
+            Ok((stamp, app.chain(id).await?.map(Arc::new)))
+        };
+        let (stamp, chain) = self.chains.get(id, |(stamp, _)| self.is_fresh(app, *stamp, id.campaign()), make).await?;
+        Ok(chain.map(|chain| (stamp, chain)))
     }
 
     async fn room(&self, app: &App, room: Option<RoomId>) -> Result<Option<(Stamp, Arc<RoomView>)>, Problem> {

@@ -6,7 +6,7 @@ use sqlx::postgres::PgTypeInfo;
 use sqlx::{Postgres, Type};
 
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, UserId};
 use crate::money::Fen;
 
 /// What a column holds.
@@ -101,6 +101,7 @@ column! {
     DeviceId: Text, |id, sink| spell(id, sink);
     RoomId: Text, |id, sink| spell(id, sink);
     OrderId: Text, |id, sink| spell(id, sink);
+    ChainId: Text, |id, sink| spell(id, sink);
 }
 
 impl<T: Column> Column for Option<T> {

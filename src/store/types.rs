@@ -5,7 +5,7 @@ use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Type};
 
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, TargetId, UserId};
 use crate::money::Fen;
 
 macro_rules! stored_as {
@@ -51,4 +51,6 @@ stored_as!(CampaignId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(UserId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(DeviceId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(RoomId as String, ToString::to_string, |text| Ok(text.parse()?));
+stored_as!(ChainId as String, ToString::to_string, |text| Ok(text.parse()?));
+stored_as!(TargetId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(OrderId as String, ToString::to_string, |text| Ok(text.parse()?));

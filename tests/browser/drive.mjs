@@ -1,11 +1,11 @@
 // Drives a real browser over the campaign page of a running server.
 //
-//     node tests/browser/drive.mjs BASE OPERATOR-KEY taking-part|reading
+//     node tests/browser/drive.mjs BASE OPERATOR-KEY taking-part|reading|bargaining
 
 import assert from "node:assert/strict";
 import { inspect, walkByKeyboard, watch } from "./checks.mjs";
 import { desktop, launch, phone } from "./chromium.mjs";
-import { Shop } from "./shop.mjs";
+import { Shop, bargain } from "./shop.mjs";
 
 const [base, key, what] = process.argv.slice(2);
 const shop = new Shop(base, key);
@@ -321,8 +321,107 @@ async function reading() {
   await Promise.all([beSoundInEveryState(all), showTextAsText(all), readWithoutScripts(all), useItByKeyboard(all)]);
 }
 
+const told = (page, id, text) => page.waitForFunction(([where, wanted]) => document.getElementById(where).textContent === wanted, [id, text]);
+
+/** A visitor starts a chain, a friend who came by its link cuts, both see what is left to the fen, and the owner buys on the way. */
+async function bargainTogether() {
+  const campaign = await shop.publish(bargain());
+  const first = await shop.shopper("Shop");
+  const owner = await visitor(await shop.share(first, campaign), english);
+  assert.equal(await owner.locator("#sub").textContent(), "4 cuts lead to ¥99.00. Every cut is fixed at the start.");
+  await owner.locator("#bar .go", { hasText: "Start my own chain" }).click();
+  await enterAs(owner, "Ada");
+  await owner.waitForURL(/\/s\//);
+  await told(owner, "head", "¥60.00 to go");
+  await told(owner, "sub", "3 cuts left, the next is exactly ¥30.00");
+  await owner.evaluate(() => (globalThis.mark = "not loaded anew"));
+  const friend = await visitor(new URL(owner.url()).pathname);
+  await friend.locator("#bar .go", { hasText: "帮砍一刀 −¥30.00" }).click();
+  await enterAs(friend, "Ben");
+  await told(friend, "head", "还差 ¥30.00");
+  await friend.locator("#bar p", { hasText: "你已帮砍 ¥30.00" }).waitFor();
+  await told(owner, "head", "¥30.00 to go");
+  assert.equal(await owner.locator("#price").textContent(), "¥129.00");
+  assert.deepEqual(await owner.locator("#cuts li i").allTextContents(), ["−¥40.00", "−¥30.00"]);
+  await owner.locator("#bar button", { hasText: "Buy for ¥129.00" }).click();
+  await pays(owner);
+  await told(owner, "head", "Bought");
+  await told(friend, "head", "已经买下");
+  assert.equal(await owner.evaluate(() => globalThis.mark), "not loaded anew");
+}
+
+/** Links to chains in every state. */
+async function everyChain() {
+  const all = {};
+  const campaign = await shop.publish(bargain());
+  const open = await shop.chain(campaign, 1);
+  const link = ({ chain, owner }, of = campaign) => shop.share(owner, of, chain);
+  all.open = await link(open);
+  all.live = await shop.share(open.owner, campaign);
+  all.floor_reached = await link(await shop.chain(campaign, 3));
+  const bought = await shop.chain(campaign, 2);
+  const { order } = await shop.call("POST", `/v1/chains/${bought.chain}/orders`, {}, bought.owner);
+  await shop.pay(bought.owner, order.id);
+  all.bought = await link(bought);
+  const hostile = await shop.publish({ ...bargain(), title: HOSTILE, rules_text: `${HOSTILE}\n\n  second line` }, { title: HOSTILE });
+  all.open_hostile = await link(await shop.chain(hostile, 0), hostile);
+  const items = ["soap", "oil"].map((sku) => ({ sku, title: sku, list_price_fen: 3980, floor_price_fen: 1980, stock: 50 }));
+  all.live_several = await shop.share(open.owner, await shop.publish({ ...bargain(), items }));
+  const paused = await shop.publish(bargain());
+  all.paused = await link(await shop.chain(paused, 1), paused);
+  await shop.step(paused, "pause");
+  const ended = await shop.publish(bargain());
+  all.ended = await shop.share(open.owner, ended);
+  await shop.step(ended, "end");
+  const soldOut = await shop.publish({ ...bargain(), reserve_stock: "at_start" }, { stock: 1 });
+  await shop.chain(soldOut, 0);
+  all.sold_out = await shop.share(open.owner, soldOut);
+  const later = await shop.publish({ ...bargain(), starts_at: new Date(Date.now() + 7_200_000).toISOString() });
+  all.scheduled = await shop.share(open.owner, later);
+  const brief = await shop.publish({ ...bargain(), chain_ttl_seconds: 60 });
+  const expired = await shop.chain(brief, 1);
+  await shop.advance(62);
+  all.expired = await link(expired, brief);
+  return all;
+}
+
+/** What the server says a chain's state is, the script says too; the page is sound at every width, in both languages and in the dark. */
+async function chainsAreSound(all) {
+  for (const lang of ["zh", "en"]) {
+    const page = await visitor(all.open);
+    for (const [name, path] of Object.entries(all)) {
+      const expected = ["sold_out", "floor_reached"].find((word) => name === word) || name.split("_")[0];
+      await page.goto(`${path}?lang=${lang}`);
+      assert.equal(await state(page), expected, name);
+      await page.locator(".send").waitFor();
+      assert.equal(await state(page), expected, `${name}, by the script`);
+      for (const [width, colorScheme] of [[320, "light"], [390, "dark"], [1280, "light"]]) {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize({ width, height: 844 });
+        await inspect(page, `${name} ${lang} ${width}`);
+      }
+    }
+    await page.context().close();
+  }
+}
+
+/** Without scripts a chain can be read. */
+async function readAChain(all) {
+  const page = await visitor(all.open, { ...english, javaScriptEnabled: false });
+  for (const text of ["¥129.00", "¥30.00 to go", "2 cuts left, the next is exactly ¥20.00", "2 of 4 cuts, ¥70.00 off", "Check it yourself"]) {
+    assert.ok(await page.getByText(text).first().isVisible(), text);
+  }
+  assert.equal(await page.locator("button").count(), 0, "no button that does nothing");
+}
+
+async function bargaining() {
+  await bargainTogether();
+  const all = await everyChain();
+  await Promise.all([chainsAreSound(all), readAChain(all)]);
+}
+
 try {
-  await { "taking-part": takingPart, reading }[what]();
+  await { "taking-part": takingPart, reading, bargaining }[what]();
   assert.deepEqual(watched.flat(), []);
 } finally {
   await browser.close();

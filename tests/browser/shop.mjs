@@ -20,6 +20,17 @@ export const definition = () => ({
   limits: { orders_per_user: 9, rooms_opened_per_user: 9, rooms_joined_per_user: 9, unpaid_per_user: 9, users_per_device: 9 },
 });
 
+/** A bargain of one item: four cuts from 199.00 down to 99.00. */
+export const bargain = () => ({
+  ...definition(),
+  kind: "bargain",
+  title: "Face cream, cut together",
+  rules_text: "Four cuts lead from the list price to the floor price.\nThe list price is our everyday price of the last 30 days.",
+  items: [{ sku: "cream", title: "Face cream", list_price_fen: 19900, floor_price_fen: 9900, stock: 120 }],
+  cuts: { helpers: 4, curve: "front_loaded", self_cuts: 1 },
+  limits: { chains_per_user: 9, users_per_device: 9 },
+});
+
 export class Shop {
   constructor(base, key) {
     this.base = base;
@@ -40,7 +51,7 @@ export class Shop {
   /** A published campaign; answers its id. */
   async publish(changes = {}, item = {}) {
     const whole = { ...definition(), ...changes };
-    whole.items = changes.items || [{ ...whole.items[0], ...item }];
+    whole.items = Object.keys(item).length ? [{ ...whole.items[0], ...item }] : whole.items;
     const { id } = await this.call("POST", "/operator/v1/campaigns", whole);
     await this.call("POST", `/operator/v1/campaigns/${id}/publish`);
     return id;
@@ -89,6 +100,24 @@ export class Shop {
       }
     }
     return { room, people };
+  }
+
+  start(shopper, campaign) {
+    return this.call("POST", `/v1/campaigns/${campaign}/chains`, { sku: "cream" }, shopper);
+  }
+
+  cut(shopper, chain) {
+    return this.call("POST", `/v1/chains/${chain}/cuts`, {}, shopper);
+  }
+
+  /** A chain that so many friends have helped; answers it and its owner. */
+  async chain(campaign, helpers) {
+    const owner = await this.shopper("王小雨");
+    const { chain } = await this.start(owner, campaign);
+    for (let place = 0; place < helpers; place += 1) {
+      await this.cut(await this.shopper("陈晨"), chain.id);
+    }
+    return { chain: chain.id, owner };
   }
 
   /** A link's path, shared by this shopper. */

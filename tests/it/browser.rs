@@ -22,6 +22,11 @@ async fn visitors_fill_a_room_and_see_each_other_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friends_bargain_together_and_every_chain_has_a_sound_page() {
+    drive("bargaining").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_sound_in_every_state_language_and_width() {
     drive("reading").await;
 }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod browser;
+mod chain_model;
 mod faults;
 mod http;
 mod layers;

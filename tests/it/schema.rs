@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use liebian::bargain::row as chain;
 use liebian::code::Code;
 use liebian::group_buy::row as room;
 use liebian::order::row as order;
@@ -48,6 +49,7 @@ fn states_have_the_same_numbers_in_lua_and_rust() {
         states.iter().map(|state| serde_json::to_value(state).unwrap().as_str().unwrap().to_owned()).collect()
     }
     assert_eq!(numbered("ROOM_STATES"), words(&room::State::NUMBERED));
+    assert_eq!(numbered("CHAIN_STATES"), words(&chain::State::NUMBERED));
     assert_eq!(numbered("ORDER_STATES"), words(&order::State::NUMBERED));
 }
 

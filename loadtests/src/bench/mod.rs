@@ -16,7 +16,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use liebian::clock::UnixMs;
 use liebian::crypto::Secrets;
-use liebian::id::{CampaignId, RoomId};
+use liebian::id::{CampaignId, ChainId, RoomId};
 use liebian::store::{Store, fetch_one};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub struct Args {
     /// Connections of the load generator
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
-    /// Only these parts, comma-separated: page, sold_out, join, baseline, streams, raw, memory, projection
+    /// Only these parts, comma-separated: page, sold_out, join, cut, baseline, streams, raw, memory, projection
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Seats at which memory and the cost of a join are looked at
@@ -157,6 +157,10 @@ impl Bench {
         if self.wants("join") {
             self.tell(round, "joins");
             figures.add("join_rps", self.join(None).await?);
+        }
+        if self.wants("cut") {
+            self.tell(round, "cuts");
+            figures.add("cut_rps", self.cut().await?);
         }
         if self.wants("baseline") {
             self.tell(round, "joins the usual way");
@@ -295,6 +299,24 @@ impl Bench {
         Ok(rate)
     }
 
+    /// Every cut is of a shopper of their own, on a device of their own, of a step that is free.
+    async fn cut(&self) -> Outcome<f64> {
+        let cuts = self.most();
+        let campaign = self.bargain().await?;
+        let path = format!("/v1/campaigns/{campaign}/chains");
+        let chains = self.begin(campaign, cuts.div_ceil(SIZE), ("chains", &path, r#"{"sku":"load"}"#)).await?;
+        let mut requests = Requests::new(self.directory.path(), "cuts")?;
+        for (shopper, chain) in self.shoppers(cuts).await?.iter().zip(chains.iter().cycle()) {
+            let chain = ChainId::from_hot(campaign, chain)?;
+            requests.post(&format!("/v1/chains/{chain}/cuts"), &shopper.headers, "{}")?;
+        }
+        self.quiet(campaign).await?;
+        let rate = no_refusals(self.replay(&self.liebian.server, requests, self.args.seconds).await?, "cut")?;
+        self.quiet(campaign).await?;
+        self.audit(campaign).await?;
+        Ok(rate)
+    }
+
     async fn costs(&self) -> Outcome<Costs> {
         let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
         let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
@@ -340,7 +362,21 @@ impl Bench {
             "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z",
             "items": [{"sku": "load", "title": "Load", "list_price_fen": 200, "stock": stock, "tiers": [{"size": SIZE, "price_fen": 100}]}],
         });
-        let made = self.liebian.post("/operator/v1/campaigns", &definition).await?;
+        self.put_in_force(&definition).await
+    }
+
+    /// A bargain of the same SKU, with chains of as many steps as a room has seats.
+    async fn bargain(&self) -> Outcome<CampaignId> {
+        let definition = json!({
+            "kind": "bargain", "title": "Benchmark", "surface": "web", "rules_text": "A campaign that a benchmark made for itself.",
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "cuts": {"helpers": SIZE, "curve": "front_loaded"},
+            "items": [{"sku": "load", "title": "Load", "list_price_fen": 29_900, "floor_price_fen": 9_900, "stock": 1}],
+        });
+        self.put_in_force(&definition).await
+    }
+
+    async fn put_in_force(&self, definition: &Value) -> Outcome<CampaignId> {
+        let made = self.liebian.post("/operator/v1/campaigns", definition).await?;
         let id: CampaignId = made["id"].as_str().ok_or("no id")?.parse()?;
         self.liebian.post(&format!("/operator/v1/campaigns/{id}/publish"), &json!({})).await?;
         Ok(id)
@@ -348,9 +384,16 @@ impl Bench {
 
     /// Opens that many rooms or some more.
     async fn open(&self, campaign: CampaignId, count: usize) -> Outcome<Vec<RoomId>> {
+        let path = format!("/v1/campaigns/{campaign}/rooms");
+        let rooms = self.begin(campaign, count, ("rooms", &path, r#"{"sku":"load","quantity":1}"#)).await?;
+        rooms.iter().map(|room| Ok(RoomId::from_hot(campaign, room)?)).collect()
+    }
+
+    /// Begins that many things of a table or some more, each by a shopper of its own; answers their ids as Redis has them.
+    async fn begin(&self, campaign: CampaignId, count: usize, (table, path, body): (&str, &str, &str)) -> Outcome<Vec<String>> {
         const AT_ONCE: usize = 20_000;
         let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
-        let key = liebian::hot::program::key(campaign, "rooms");
+        let key = liebian::hot::program::key(campaign, table);
         for _ in 0..100 {
             let open: usize = redis::cmd("HLEN").arg(&key).query_async(&mut redis).await?;
             if open >= count {
@@ -358,13 +401,14 @@ impl Bench {
             }
             let mut requests = Requests::new(self.directory.path(), "opens")?;
             for shopper in self.shoppers(AT_ONCE).await? {
-                requests.post(&format!("/v1/campaigns/{campaign}/rooms"), &shopper.headers, r#"{"sku":"load","quantity":1}"#)?;
+                requests.post(path, &shopper.headers, body)?;
             }
             let seen = wrk::replay_all(&self.liebian.server.base, &requests.finish()?, self.args.connections, 1).await?;
-            no_refusals(seen, "opening rooms")?;
+            no_refusals(seen, path)?;
         }
-        let rooms: Vec<String> = redis::cmd("HKEYS").arg(&key).query_async(&mut redis).await?;
-        rooms.iter().take(count).map(|room| Ok(RoomId::from_hot(campaign, room)?)).collect()
+        let mut begun: Vec<String> = redis::cmd("HKEYS").arg(&key).query_async(&mut redis).await?;
+        begun.truncate(count);
+        Ok(begun)
     }
 
     /// One request of a shopper.

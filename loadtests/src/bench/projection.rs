@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use liebian::campaign::ops::publish;
 use liebian::campaign::projection::CampaignProjection;
-use liebian::campaign::rules::{Item, Limits, Rules, Tier};
+use liebian::campaign::rules::{Compiled, Item, Limits, Rules, Tier};
 use liebian::clock::Clock;
 use liebian::group_buy::ops::{Join, Shopper, open_room};
 use liebian::group_buy::projection::RoomProjection;
@@ -103,7 +103,7 @@ impl Rig {
             },
             items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }], leader_price: None, solo_price: None, reserve_room: false })]),
         };
-        publish(&self.engine, campaign, &rules, &[(SKU.to_owned(), 1_000_000_000)], None)
+        publish(&self.engine, campaign, &Compiled::GroupBuy(rules), &[(SKU.to_owned(), 1_000_000_000)], None)
             .await?
             .decision
             .map_err(|code| format!("{code:?}"))?;

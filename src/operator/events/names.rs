@@ -3,7 +3,8 @@
 /// An event: its name, when it is told, and the fields of its `data`.
 pub type About = (&'static str, &'static str, &'static str);
 
-/// Every event. Those of orders hold `order_id user_id sku quantity room_id` besides what stands here, those of rooms `room_id`.
+/// Every event. Those of orders hold `order_id user_id sku quantity room_id` besides what stands here, those of rooms `room_id`, those of
+/// chains `chain_id`.
 pub const EVENTS: &[About] = &[
     ("campaign.published", "A version of the definition is in force.", "version"),
     ("campaign.status", "Paused, resumed or ended, by an operator, the loss budget or time.", "status paused_by"),
@@ -13,12 +14,17 @@ pub const EVENTS: &[About] = &[
     ("group_buy.room_formed", "Enough members have paid; their orders are confirmed.", ""),
     ("group_buy.room_failed", "A room has ended without forming; what was paid goes back.", ""),
     ("group_buy.leader_left", "The leader's seat was given up; another leads, or nobody is left.", "leader_order_id"),
+    ("bargain.chain_started", "A chain was started.", ""),
+    ("bargain.cut", "A shopper has taken its next steps; the owner's own come with its start.", "user_id steps amount_fen"),
+    ("bargain.floor_reached", "All its steps are taken; the time to buy runs.", ""),
+    ("bargain.chain_bought", "Its order is paid.", ""),
+    ("bargain.chain_expired", "Its time is over.", ""),
     ("order.held", "An order was placed; seat and units are held.", ""),
     ("order.payment_asked", "Its shopper has asked to pay.", ""),
     ("order.closing", "Its hold is over, and the provider is asked to close the payment.", ""),
     ("order.released", "It was given up unpaid; seat and units are free.", "reason"),
     ("order.paid", "It is paid.", "transaction amount_fen"),
-    ("order.confirmed", "Its room has formed.", ""),
+    ("order.confirmed", "Its good is certain: its room has formed, or it needs none.", ""),
     ("order.fulfilled", "Its goods were handed over.", ""),
     ("order.called_off", "An operator has called it off while its payment could still come; one that comes goes back.", "reason"),
     ("order.undone", "An operator has undone it after it was paid; all that is kept of its money goes back.", "reason"),

@@ -10,7 +10,7 @@ use super::names::EVENTS;
 use crate::clock::UnixMs;
 use crate::hot::Row;
 use crate::hot::entry::{BodyRef, EventRef};
-use crate::id::{CampaignId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
 
 /// One event.
@@ -54,7 +54,7 @@ impl PartialSchema for EventName {
         let rows: Vec<String> = EVENTS.iter().map(row).collect();
         let about = format!(
             "The name of an event, when it is told, and what its `data` holds. Those of orders hold `order_id` `user_id` `sku` `quantity` \
-             `room_id` besides, those of rooms `room_id`. More names and fields may come.\n{}",
+             `room_id` besides (`chain_id` if of a chain), those of rooms `room_id`, those of chains `chain_id`. More names and fields may come.\n{}",
             rows.join("\n")
         );
         ObjectBuilder::new().schema_type(Type::String).description(Some(about)).examples(["order.paid"]).into()
@@ -79,6 +79,8 @@ pub fn told(campaign: CampaignId, body: &BodyRef<'_>, event: &EventRef<'_>, id: 
             "order" => ("order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "leader" => ("leader_order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "room" => ("room_id", written(RoomId::from_hot(campaign, hot).ok())),
+            "chain" => ("chain_id", written(ChainId::from_hot(campaign, hot).ok())),
+            "user" => ("user_id", written(UserId::from_hot(hot).ok())),
             "amount" => ("amount_fen", value),
             other => (other, value),
         };
@@ -101,5 +103,6 @@ fn order(campaign: CampaignId, body: &BodyRef<'_>, hot: &str) -> Map<String, Val
         ("quantity", row.quantity.into()),
         ("room_id", written(RoomId::from_hot(campaign, &row.room).ok())),
     ];
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let of_chain = (!row.chain.is_empty()).then(|| ("chain_id", written(ChainId::from_hot(campaign, &row.chain).ok())));
+    fields.into_iter().chain(of_chain).map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{CannotReconcile, Finding, Kind, Report};
+use super::{CannotReconcile, Finding, FindingKind, Report};
 use crate::hot::engine::Found;
 use crate::hot::{Read, Row};
 use crate::id::{CampaignId, OrderId};
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
         Self { cashier, report }
     }
 
-    fn find(&mut self, kind: Kind, subject: &str, detail: String, mended: bool) {
+    fn find(&mut self, kind: FindingKind, subject: &str, detail: String, mended: bool) {
         tracing::warn!(kind = kind.word(), subject, detail, mended, "reconciliation");
         *self.report.counts.entry(kind.word().to_owned()).or_default() += 1;
         if self.report.findings.len() < MOST_FINDINGS {
@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
 
     fn whole(&mut self, what: &str, count: usize) {
         if i64::try_from(count).unwrap_or(i64::MAX) >= MOST_ROWS {
-            self.find(Kind::NotWhole, what, format!("{MOST_ROWS} in a day, and more that were not looked at"), false);
+            self.find(FindingKind::NotWhole, what, format!("{MOST_ROWS} in a day, and more that were not looked at"), false);
         }
     }
 
@@ -114,17 +114,17 @@ impl<'a> Run<'a> {
                         "ours: {} fen for {}; provider's: {} for {}",
                         told.amount_fen, told.order_id, payment.amount_fen, payment.order_id
                     );
-                    self.find(Kind::PaymentDiffers, &payment.transaction_id, detail, false);
+                    self.find(FindingKind::PaymentDiffers, &payment.transaction_id, detail, false);
                 }
                 None => {
                     let mended = self.cashier.receive(provider, payment).await.is_ok_and(|received| received.is_settled());
                     let detail = format!("{} fen for {}", payment.amount_fen, payment.order_id);
-                    self.find(Kind::PaymentMissing, &payment.transaction_id, detail, mended);
+                    self.find(FindingKind::PaymentMissing, &payment.transaction_id, detail, mended);
                 }
             }
         }
         for (transaction, told) in ours {
-            self.find(Kind::PaymentUnknownToProvider, transaction, format!("{} fen for {}", told.amount_fen, told.order_id), false);
+            self.find(FindingKind::PaymentUnknownToProvider, transaction, format!("{} fen for {}", told.amount_fen, told.order_id), false);
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
             match fetch_optional!(&self.cashier.store, Ours, ONE, &executed.refund_no)? {
                 Some(refund) => self.refund(&refund, executed).await?,
                 None => self.find(
-                    Kind::RefundUnknown,
+                    FindingKind::RefundUnknown,
                     &executed.refund_no,
                     format!("{} fen of {}", executed.amount_fen, executed.transaction_id),
                     false,
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
             match answered(self.cashier.provider.executed(refund.refund_no.clone())).await? {
                 Some(executed) => self.refund(refund, &executed).await?,
                 None => self.find(
-                    Kind::RefundNotExecuted,
+                    FindingKind::RefundNotExecuted,
                     &refund.refund_no,
                     format!("{} fen of {}", refund.amount_fen, refund.transaction_id),
                     false,
@@ -169,16 +169,21 @@ impl<'a> Run<'a> {
     async fn refund(&mut self, ours: &Ours, executed: &Executed) -> Result<(), StoreError> {
         if ours.provider != self.cashier.provider.name() {
             // A person took it for undone.
-            self.find(Kind::RefundedTwice, &ours.refund_no, format!("{} fen by the provider and by the shop", ours.amount_fen), false);
+            self.find(
+                FindingKind::RefundedTwice,
+                &ours.refund_no,
+                format!("{} fen by the provider and by the shop", ours.amount_fen),
+                false,
+            );
         } else if ours.amount_fen != executed.amount_fen.get() || ours.transaction_id != executed.transaction_id {
             let detail = format!(
                 "ours: {} fen of {}; provider's: {} of {}",
                 ours.amount_fen, ours.transaction_id, executed.amount_fen, executed.transaction_id
             );
-            self.find(Kind::RefundDiffers, &ours.refund_no, detail, false);
+            self.find(FindingKind::RefundDiffers, &ours.refund_no, detail, false);
         } else if ours.state != "done" {
             let mended = self.cashier.refunded(&ours.refund_no, &ours.order_id).await.is_ok();
-            self.find(Kind::RefundNotNoted, &ours.refund_no, format!("{} fen, ours is {}", ours.amount_fen, ours.state), mended);
+            self.find(FindingKind::RefundNotNoted, &ours.refund_no, format!("{} fen, ours is {}", ours.amount_fen, ours.state), mended);
         }
         Ok(())
     }
@@ -190,7 +195,7 @@ impl<'a> Run<'a> {
                             WHERE payments.transaction_id IN (SELECT transaction_id FROM refunds WHERE created_at >= $1 AND created_at < $2) \
                             GROUP BY payments.transaction_id, payments.amount_fen HAVING SUM(refunds.amount_fen) > payments.amount_fen LIMIT $3";
         for (transaction, paid, back) in fetch_all!(&self.cashier.store, (String, i64, i64), MORE, from, to, MOST_ROWS)? {
-            self.find(Kind::RefundedTwice, &transaction, format!("{paid} fen came in, {back} are sent back"), false);
+            self.find(FindingKind::RefundedTwice, &transaction, format!("{paid} fen came in, {back} are sent back"), false);
         }
         Ok(())
     }
@@ -264,7 +269,12 @@ impl<'a> Run<'a> {
         let back = fetch_optional!(&self.cashier.store, (String,), BACK, &told.transaction_id, told.amount_fen)?;
         if back.is_none() && told.amount_fen > 0 {
             let mended = self.cashier.settle(&told.provider, &told.payment()).await.is_ok();
-            self.find(Kind::PaymentOfNoOrder, &told.transaction_id, format!("{} fen for {}", told.amount_fen, told.order_id), mended);
+            self.find(
+                FindingKind::PaymentOfNoOrder,
+                &told.transaction_id,
+                format!("{} fen for {}", told.amount_fen, told.order_id),
+                mended,
+            );
         }
         Ok(())
     }
@@ -302,15 +312,15 @@ impl<'a> Run<'a> {
         }
         for payment in &untold {
             let mended = self.cashier.settle(&payment.provider, &payment.payment()).await.is_ok();
-            self.find(Kind::PaymentNotTold, &payment.transaction_id, format!("{} fen for {id}", payment.amount_fen), mended);
+            self.find(FindingKind::PaymentNotTold, &payment.transaction_id, format!("{} fen for {id}", payment.amount_fen), mended);
         }
         if untold.is_empty() && paid != row.paid {
-            self.find(Kind::PaidDiffers, &id.to_string(), format!("payments: {paid} fen; the order: {}", row.paid), false);
+            self.find(FindingKind::PaidDiffers, &id.to_string(), format!("payments: {paid} fen; the order: {}", row.paid), false);
         }
         if (due, done) != (hot_due, row.refunded) || refunds.len() != row.refunds.len() {
             let detail = format!("SQL: {done} of {due} fen executed; the order: {} of {hot_due}", row.refunded);
             let mended = self.tell_refunds(id, row, &refunds).await;
-            self.find(Kind::RefundsDiffer, &id.to_string(), detail, mended);
+            self.find(FindingKind::RefundsDiffer, &id.to_string(), detail, mended);
         }
         Ok(false)
     }

@@ -39,6 +39,7 @@ fn data(title: &str) -> PageData {
         campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),
         rooms: Arc::default(),
         room: None,
+        chain: None,
         sharer: None,
         origin: "https://shop.example".into(),
         path: "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl".into(),

@@ -6,7 +6,7 @@ use super::offer::{Offer, Other, Seat, crowd, face, others, seats};
 use super::state::{Deadline, State, shown_items, state};
 use super::words::Texts;
 use super::{Files, PageData};
-use crate::campaign::view::{CampaignState, CampaignView};
+use crate::campaign::view::{CampaignLimits, CampaignState, CampaignView};
 use crate::group_buy::view::RoomView;
 use crate::share::assets::ASSETS;
 use crate::share::language::Language;
@@ -72,7 +72,7 @@ impl<'p> Page<'p> {
             rule_accept: campaign.accept_from.map(|from| t.fill("rule_accept", [from])),
             has_ladder: campaign.items.iter().any(|item| item.tiers.len() > 1),
             rule_span: t.fill("rule_span", [t.time(campaign.starts_at), t.time(campaign.ends_at)]),
-            rule_limits: t.fill("limits", [campaign.limits.quantity_per_order, campaign.limits.orders_per_user]),
+            rule_limits: rule_limits(campaign, t),
             url: data.url(),
             sharer_face: data.sharer.as_deref().map(face).unwrap_or_default(),
             label: deadline.label(t),
@@ -95,6 +95,13 @@ impl<'p> Page<'p> {
             sub,
             t,
         }
+    }
+}
+
+fn rule_limits(campaign: &CampaignView, t: Texts) -> String {
+    match &campaign.limits {
+        CampaignLimits::GroupBuy(most) => t.fill("limits", [most.quantity_per_order, most.orders_per_user]),
+        CampaignLimits::Bargain(_) => String::new(),
     }
 }
 
@@ -147,7 +154,7 @@ fn summary(offer: &Offer<'_>, t: Texts) -> String {
     format!("¥{} {}{base}", offer.price, offer.label)
 }
 
-const fn shop(state: CampaignState) -> &'static str {
+pub(super) const fn shop(state: CampaignState) -> &'static str {
     match state {
         CampaignState::Scheduled => "scheduled",
         CampaignState::Live => "live",

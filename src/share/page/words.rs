@@ -69,6 +69,19 @@ impl Texts {
         }
     }
 
+    /// A span of time for people: days, hours and minutes as far as there are any, seconds only below a minute.
+    #[must_use]
+    pub fn span(self, seconds: i64) -> String {
+        let units = [
+            (seconds / 86_400, self.0.pick("天", " d")),
+            (seconds / 3_600 % 24, self.0.pick("小时", " h")),
+            (seconds / 60 % 60, self.0.pick("分钟", " min")),
+            (if seconds < 60 { seconds } else { 0 }, self.0.pick("秒", " s")),
+        ];
+        let said: Vec<String> = units.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+        said.join(self.0.pick("", " "))
+    }
+
     /// A day and a time of day for people, in China's time zone, which has no summer time.
     #[must_use]
     pub fn moment(self, at: UnixMs) -> String {
@@ -129,11 +142,14 @@ mod tests {
             include_str!("offer.rs"),
             include_str!("state.rs"),
             include_str!("whole.rs"),
+            include_str!("chain.rs"),
+            include_str!("../../../templates/share/chain.html"),
             include_str!("../../../templates/share/page.html"),
             include_str!("../../../templates/share/notice.html"),
         );
         let mut used = named(sources);
         used.extend(named(crate::share::assets::SCRIPT));
+        used.extend(named(crate::share::assets::CHAIN_SCRIPT));
         for key in &used {
             assert!(WORDS.contains_key(key.as_str()), "{key} is no word");
         }
@@ -152,6 +168,10 @@ mod tests {
         assert_eq!((Texts(En).moment(at), Texts(En).time(at)), ("23 Nov, 07:05".into(), "23 Nov 2026, 07:05".into()));
         assert_eq!(Texts(Zh).left(at, at.plus_seconds(3 * 86_400 + 5 * 3600 + 61)), "3天 05:01");
         assert_eq!(Texts(En).left(at, at.plus_seconds(-5)), "00:00");
+        assert_eq!(
+            (Texts(Zh).span(86_400), Texts(En).span(93_660), Texts(En).span(45)),
+            ("1天".into(), "1 d 2 h 1 min".into(), "45 s".into())
+        );
         assert_eq!(Texts(En).fill("facts", [3, 10]), "3 of 10 left");
     }
 }

@@ -3,6 +3,9 @@
 mod attacks;
 mod campaigns;
 mod cash_desk;
+mod chain_orders;
+mod chain_races;
+mod chains;
 mod contract;
 mod desk;
 mod documents;

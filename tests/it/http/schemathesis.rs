@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN_KEY, Db, Folder, Setup, Shopper, TestApp, spawn, tied, with};
+use crate::support::{ADMIN_KEY, Db, Folder, Setup, Shopper, TestApp, bargain, spawn, tied, with};
 
 /// Test cases that are made up for each route and phase, beside the boundaries of each field.
 const EXAMPLES: &str = "6";
@@ -136,6 +136,12 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     for order in &orders[..5] {
         app.pay(&ada, order).await.expect(200);
     }
+    let bargains = app
+        .publish_whole(&bargain(&json!({"limits": {"chains_per_user": many, "helps_per_day": many, "helps_per_campaign": many,
+            "users_per_device": many}, "cuts": {"helpers": 200}})))
+        .await;
+    let mut chains = vec![app.start_chain(&ada, &bargains).await.expect(201).at("/chain/id")];
+    chains.push(app.start_chain(&bob, &bargains).await.expect(201).at("/chain/id"));
     let mut orders = orders.chunks(5).map(<[String]>::to_vec);
     let mut next = || orders.next().expect("five times five orders");
     let read = [next(), vec![strange.order]].concat();
@@ -155,6 +161,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         ("end_campaign", "path.id", campaigns(app, &definition, 2, 0).await),
         ("publish_campaign", "path.id", campaigns(app, &definition, 0, 3).await),
         ("get_room join_room", "path.id", rooms[..8].to_vec()),
+        ("start_chain list_chains", "path.id", vec![bargains]),
+        ("get_chain cut_chain order_chain get_proof", "path.id", chains),
         ("get_order", "path.id", read),
         ("request_payment", "path.id", next()),
         ("pay_in_sandbox", "path.id", next()),

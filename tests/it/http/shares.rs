@@ -37,6 +37,33 @@ served! {
         assert_ne!(other.at("/token"), token);
     }
 
+    async fn a_link_leads_to_a_chain_and_its_page_says_what_is_left(app: &mut TestApp) {
+        let (campaign, owner, chain) = app.chain_of(&json!({"title": "面霜砍价"})).await;
+        app.helped(&chain).await;
+        let other = app.publish(&json!({})).await;
+        let share = |campaign: &str| app.post("/v1/shares").by(&owner).json(json!({"campaign_id": campaign, "target_id": chain}));
+        assert_eq!(share(&other).await.refused(422, "invalid_request").fields(), ["target_id"]);
+        let made = share(&campaign).await.expect(201);
+        let seen = app.get(&format!("/v1/shares/{}", made.at("/token"))).await.expect(200).json;
+        assert_eq!((&seen["target_id"], &seen["target_kind"]), (&json!(chain), &json!("chain")));
+        let page = app.get(&made.at("/path")).await.expect(200);
+        for told in ["<h2 id=\"head\">还差 ¥120.00</h2>", "还需 3 刀，下一刀正好 ¥60.00", "<small>¥</small>219.00</b> 现价", "H**", "−¥80.00"] {
+            assert!(html(&page).contains(told), "{told}\n{}", page.text);
+        }
+        assert!(page.text.contains(app.chain(&chain).await["commitment"].as_str().unwrap()));
+        let before = page.header("etag").unwrap().to_owned();
+        app.helped(&chain).await;
+        let after = app.get(&made.at("/path")).header("Accept-Language", "en").await.expect(200);
+        assert!(html(&after).contains("2 cuts left, the next is exactly ¥40.00"), "{}", after.text);
+        assert_ne!(after.header("etag").unwrap(), before);
+        let wechat = app.get(&made.at("/path")).header("User-Agent", "Mozilla/5.0 MicroMessenger/8.0").await.expect(200);
+        assert!(html(&wechat).contains("面霜砍价") && !wechat.text.contains("¥"), "{}", wechat.text);
+        let whole = app.post("/v1/shares").by(&owner).json(json!({"campaign_id": campaign})).await.expect(201).at("/path");
+        assert!(html(&app.get(&whole).await.expect(200)).contains("4 刀砍到底价 ¥99.00"));
+        let list = app.get(&format!("/operator/v1/campaigns/{campaign}/shares")).admin().await.expect(200).json;
+        assert_eq!(list["items"][1]["target_id"], json!(chain));
+    }
+
     async fn a_token_that_is_none_of_ours_is_not_found(app: &mut TestApp) {
         let campaign = app.publish(&json!({})).await;
         let ada = app.shopper("Ada").await;

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Document, Operation, Shopper, TestApp, served};
+use crate::support::{Answer, Document, Operation, Shopper, TestApp, bargain, served};
 
 /// What `{…}` stands for: things that are whose they are. Whoever else asks for one learns nothing, not even that it is there.
 const PRIVATE: [&str; 1] = ["orders"];
 /// Things that anybody may look at or take part in. What only its maker may do with them is `forbidden` to others.
-const PUBLIC: [&str; 6] = ["campaigns", "rooms", "shares", "s", "payments", "assets"];
+const PUBLIC: [&str; 7] = ["campaigns", "rooms", "chains", "shares", "s", "payments", "assets"];
 /// Roles, each may do what those before it may.
 const ROLES: [&str; 4] = ["viewer", "editor", "finance", "admin"];
 /// Ada's name; others see its first letter.
@@ -19,6 +19,7 @@ struct Ada {
     who: Shopper,
     campaign: String,
     room: String,
+    chain: String,
     order: String,
     share: String,
     secrets: Vec<String>,
@@ -34,17 +35,20 @@ impl Ada {
         let seat = app.open(&who, &campaign).key("the-same-key").await.expect(201).seat();
         let paid = app.open(&who, &campaign).await.expect(201).seat();
         app.pay(&who, &paid.order).await.expect(200);
+        let bargains = app.publish_whole(&bargain(&json!({}))).await;
+        let chain = app.start_chain(&who, &bargains).await.expect(201).at("/chain/id");
         let share = json!({"campaign_id": campaign, "target_id": seat.room});
         let share = app.post("/v1/shares").by(&who).json(share).await.expect(201).at("/token");
         let secrets = [&who.session, &who.device, &who.user_id, &seat.order, &paid.order].map(String::clone);
         let secrets = secrets.into_iter().chain(["Adelaide".to_owned(), "Byron".to_owned()]).collect();
-        Self { who, campaign, room: seat.room, order: seat.order, share, secrets }
+        Self { who, campaign, room: seat.room, chain, order: seat.order, share, secrets }
     }
 
     fn id(&self, kind: &str) -> String {
         match kind {
             "campaigns" => self.campaign.clone(),
             "rooms" => self.room.clone(),
+            "chains" => self.chain.clone(),
             "orders" => self.order.clone(),
             "shares" | "s" => self.share.clone(),
             "payments" => "sandbox".to_owned(),

@@ -353,6 +353,7 @@ impl Book {
             quantity: order.quantity,
             user: order.user.clone(),
             room: order.room.map(|room| self.rooms[room].id.clone()).unwrap_or_default(),
+            chain: String::new(),
             opener: order.opener.into(),
             newcomer: order.newcomer.into(),
             unit: order.unit,

@@ -38,9 +38,18 @@ impl TestApp {
         self.live_with(&self.base, room, &[("authorization", &format!("Bearer {}", shopper.session))]).await
     }
 
+    /// Opens the stream at a path.
+    pub async fn live_at(&self, path: &str) -> Events {
+        self.stream(&format!("{}{path}", self.base), &[]).await
+    }
+
     /// Opens a room's stream at a server of one's choice, with these headers.
     pub async fn live_with(&self, base: &str, room: &str, headers: &[(&str, &str)]) -> Events {
-        let mut request = self.http.get(format!("{base}/v1/rooms/{room}/live"));
+        self.stream(&format!("{base}/v1/rooms/{room}/live"), headers).await
+    }
+
+    async fn stream(&self, url: &str, headers: &[(&str, &str)]) -> Events {
+        let mut request = self.http.get(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

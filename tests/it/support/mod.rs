@@ -1,6 +1,7 @@
 //! What the tests stand on: private servers that end with the test, each in a folder of its own. Linux only.
 
 mod app;
+mod chains;
 mod child;
 mod client;
 mod db;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use app::{ADMIN_KEY, SECRET, Setup, TestApp, hot_key};
 pub(crate) use app::{served, served_once};
+pub use chains::bargain;
 pub use child::{signal, spawn, tied, within};
 pub use client::{Answer, Request};
 pub use db::Db;
