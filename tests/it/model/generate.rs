@@ -145,7 +145,7 @@ pub enum Aim {
 
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
-    let rounds = prop::collection::vec(round(), 1..16);
+    let rounds = prop::collection::vec(round(), 1..20);
     // In some campaigns so many of the smallest losses fit.
     let budget = prop_oneof![4 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
     (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), (terms(), budget), rounds).prop_map(
@@ -203,7 +203,7 @@ impl Terms {
 
 fn round() -> impl Strategy<Value = Round> {
     let advance = prop_oneof![
-        8 => Just(0i64), 6 => Just(1000), 3 => Just(100_000), 3 => Just(300_000), 2 => Just(600_000), 1 => Just(900_000),
+        8 => Just(0i64), 6 => Just(1000), 3 => Just(100_000), 3 => Just(300_000), 3 => Just(600_000), 2 => Just(900_000),
         1 => Just(-5000), 1 => Just(90_000_000)
     ];
     (advance, any::<bool>(), prop::collection::vec(prop::collection::vec(wish(), 1..=8), 1..=3))
@@ -217,24 +217,25 @@ fn wish() -> impl Strategy<Value = Wish> {
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
     // Mostly on, or the campaign stands still.
     let switch = || prop_oneof![2 => Just(None), 7 => Just(Some(true)), 1 => Just(Some(false))];
-    let aim = prop_oneof![6 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
+    let aim = prop_oneof![9 => Just(Aim::Waiting), 3 => Just(Aim::Released), 1 => Just(Aim::Any)];
     let part = prop_oneof![2 => Just(Part::Rest), 4 => (1..200i64).prop_map(Part::Some), 1 => Just(Part::Price), 1 => Just(Part::More)];
     let call_off = prop_oneof![3 => Just(Aim::Waiting), 1 => Just(Aim::Released), 4 => Just(Aim::Paid), 1 => Just(Aim::Any)];
-    let extra = prop_oneof![8 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
+    let extra = prop_oneof![20 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
     prop_oneof![
-        6 => (0..6u8, 0..8u8, sku(), quantity(), key())
+        8 => (0..6u8, 0..8u8, sku(), quantity(), key())
             .prop_map(|(user, device, sku, quantity, key)| Wish::Open { user, device, sku, quantity, key }),
-        14 => (0..4usize, 0..6u8, 0..8u8, quantity(), key(), prop::bool::weighted(0.8))
+        // Rooms are to fill and to be paid, in spite of all that is wished besides.
+        30 => (0..4usize, 0..6u8, 0..8u8, quantity(), key(), prop::bool::weighted(0.8))
             .prop_map(|(room, user, device, quantity, key, newcomer)| Wish::Join { room, user, device, quantity, key, newcomer }),
         4 => (0..6u8, 0..8u8, sku(), quantity(), key())
             .prop_map(|(user, device, sku, quantity, key)| Wish::Solo { user, device, sku, quantity, key }),
         4 => (0..3usize).prop_map(|order| Wish::Return { order }),
         2 => (0..3usize).prop_map(|order| Wish::Late { order }),
-        6 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
+        12 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
         4 => (0..6usize, prop::bool::weighted(0.1), any::<bool>())
             .prop_map(|(order, stranger, leader)| Wish::Cancel { order, stranger, leader }),
         3 => (0..6usize).prop_map(|order| Wish::Closed { order }),
-        16 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.1))
+        40 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.04))
             .prop_map(|(aim, order, extra, again, barred)| Wish::Pay { aim, order, extra, again, barred }),
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
         4 => (0..6usize).prop_map(|order| Wish::Fulfil { order }),
