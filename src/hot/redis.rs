@@ -235,7 +235,7 @@ impl Redis {
     /// See [`CallError`].
     pub async fn renew_log(&self) -> Result<(), CallError> {
         let mut renewed = self.renewed.lock().await;
-        let id = self.info("replication", "master_replid").await?;
+        let id = self.replication_id().await?;
         if *renewed == id {
             return Ok(());
         }
@@ -264,6 +264,14 @@ impl Redis {
         let text: String = self.command("INFO", &[section.as_bytes()]).await?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Ok(value.unwrap_or_default().trim().to_owned())
+    }
+
+    /// What changes whenever Redis restarts or another one takes over.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn replication_id(&self) -> Result<String, CallError> {
+        self.info("replication", "master_replid").await
     }
 
     /// Whether Redis answers at all.

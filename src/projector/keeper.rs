@@ -43,6 +43,7 @@ pub async fn run(projector: Arc<Projector>, mut news: mpsc::UnboundedReceiver<Ne
     discover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Beside the news: a database that does not answer holds up only this.
     let mut asking = JoinSet::new();
+    let (mut looking, mut served) = (JoinSet::new(), None::<String>);
     loop {
         tokio::select! {
             biased;
@@ -51,6 +52,16 @@ pub async fn run(projector: Arc<Projector>, mut news: mpsc::UnboundedReceiver<Ne
             Some(Ok(found)) = asking.join_next() => keeper.discovered(found),
             _ = discover.tick(), if asking.is_empty() => {
                 asking.spawn(known(Arc::clone(&keeper.projector)));
+                if looking.is_empty() {
+                    let projector = Arc::clone(&keeper.projector);
+                    looking.spawn(async move { projector.engine.redis().replication_id().await });
+                }
+            }
+            Some(Ok(Ok(id))) = looking.join_next() => {
+                if served.replace(id.clone()).is_some_and(|before| before != id) {
+                    // Redis is another one, or has restarted: idle campaigns are not to wait for a shopper before they recover.
+                    keeper.projector.engine.poke();
+                }
             }
             _ = poll.tick() => keeper.look_everywhere(),
         }

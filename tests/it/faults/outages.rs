@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use liebian::store::fetch_one;
+
 use super::losses::hold_sql;
 use crate::support::{served, within};
 
@@ -31,6 +33,16 @@ served! {
         app.wait_until_projected().await;
         assert_eq!(app.room(&seat.room).await["seats_taken"], 2);
         assert_eq!(app.stock(&campaign).await, (97, 3, 0), "three seats, none twice");
+    }
+
+    async fn idle_campaigns_recover_before_anybody_asks(app: &mut TestApp) {
+        const BEHIND: &str = "SELECT COUNT(*) FROM cursors WHERE epoch < 2 OR state <> 'serving'";
+        let campaign = app.publish(&serde_json::json!({})).await;
+        let ada = app.shopper("Ada").await;
+        app.redis.restart().await;
+        within(10, "it is served again", async || fetch_one!(app.store(), (i64,), BEHIND).unwrap() == (0,)).await;
+        app.wait_until_ready().await;
+        app.open(&ada, &campaign).await.expect(201);
     }
 
     async fn without_sql_seats_go_on_for_a_while_and_money_waits(app: &mut TestApp) {
