@@ -57,6 +57,8 @@ pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
             "campaign/ops.lua",
             "order/orders.lua",
             "order/ops.lua",
+            "order/fulfil.lua",
+            "order/refund.lua",
             "bargain/schedules.lua",
             "bargain/cuts.lua",
             "bargain/chains.lua",

@@ -146,7 +146,8 @@ pub async fn figures(store: &Store, campaign: CampaignId) -> Result<ChainFigures
                           CAST(COALESCE(SUM(helps), 0) AS BIGINT) FROM chains WHERE campaign_id = $1";
     // The order keeps the price of its moment; the chain may have been cut further.
     const COST: &str = "SELECT CAST(COALESCE(SUM(chains.start_price_fen - orders.unit_fen), 0) AS BIGINT) FROM chains \
-                        JOIN orders ON orders.id = chains.order_id WHERE chains.campaign_id = $1 AND chains.state = 'bought'";
+                        JOIN orders ON orders.id = chains.order_id WHERE chains.campaign_id = $1 AND chains.state = 'bought' \
+                        AND orders.state IN ('paid', 'confirmed', 'fulfilled')";
     let (started, completed, bought, expired, helps) = fetch_one!(store, (i64, i64, i64, i64, i64), COUNTS, campaign)?;
     let (discount,) = fetch_one!(store, (i64,), COST, campaign)?;
     Ok(ChainFigures {

@@ -80,10 +80,17 @@ pub struct Edit {
     metadata: Map<String, Value>,
 }
 
+/// What the engine itself says of orders and refunds; an operator who says the same would be taken for it.
+const OWN_WORDS: [&str; 8] =
+    ["cancelled", "hold_expired", "close_unanswered", "unknown_order", "late_payment", "newcomers_only", "room_failed", "tier_reached"];
+
 /// A reason without the spaces around it.
 fn words(reason: &str) -> Result<&str, Problem> {
     let fits = (1..=LONGEST_REASON).contains(&reason.chars().count()) && !reason.chars().any(char::is_control);
     let reason = reason.trim();
+    if OWN_WORDS.contains(&reason) {
+        return Err(Problem::invalid("reason", "is a word of the engine's own: say it in yours"));
+    }
     if fits && !reason.is_empty() {
         return Ok(reason);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::served;
+use crate::support::{TestApp, served};
 
 served! {
     async fn the_owner_buys_on_the_way_and_the_order_keeps_its_price(app: &mut TestApp) {
@@ -30,6 +30,39 @@ served! {
         assert_eq!(orders["items"][0]["chain_id"], json!(chain));
         let own = app.get(&format!("/v1/chains/{chain}")).session(&owner.session).await.expect(200).json;
         assert_eq!(own["you"]["order_id"], json!(order));
+        app.is_sound(&campaign).await;
+    }
+
+    async fn operators_do_with_orders_of_chains_what_they_do_with_any(app: &mut TestApp) {
+        let bought = async |app: &TestApp| {
+            let (campaign, owner, chain) = app.chain_of(&json!({})).await;
+            let order = app.order_chain(&owner, &chain).await.expect(201).at("/order/id");
+            app.pay(&owner, &order).await.expect(200);
+            (campaign, owner, order)
+        };
+        let act = async |app: &TestApp, order: &str, act: &str, body: Value| {
+            app.post(&format!("/operator/v1/orders/{order}/{act}")).admin().json(body).await.expect(200)
+        };
+        let (campaign, owner, order) = bought(app).await;
+        assert_eq!(act(app, &order, "fulfil", json!({})).await.at("/state"), "fulfilled");
+        act(app, &order, "refund", json!({"amount_fen": 100, "reason": "a scratch"})).await;
+        app.until_state(&owner, &order, "fulfilled").await;
+        act(app, &order, "refund", json!({"reason": "broken jar"})).await;
+        app.until_state(&owner, &order, "refunded").await;
+        app.is_sound(&campaign).await;
+        let (campaign, owner, order) = bought(app).await;
+        act(app, &order, "cancel", json!({"reason": "no stock"})).await;
+        app.until_state(&owner, &order, "refunded").await;
+        app.is_sound(&campaign).await;
+        // Unpaid, and in words that are the engine's own.
+        let (campaign, owner, chain) = app.chain_of(&json!({})).await;
+        let order = app.order_chain(&owner, &chain).await.expect(201).at("/order/id");
+        let path = format!("/operator/v1/orders/{order}/cancel");
+        let refused = app.post(&path).admin().json(json!({"reason": "cancelled"})).await.refused(422, "invalid_request");
+        assert_eq!(refused.fields(), ["reason"]);
+        act(app, &order, "cancel", json!({"reason": "no stock"})).await;
+        assert_eq!(app.state_of(&owner, &order).await, "released");
+        assert_eq!(app.chain(&chain).await["state"], "open");
         app.is_sound(&campaign).await;
     }
 

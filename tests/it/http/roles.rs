@@ -11,6 +11,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("viewer", "GET", "/operator/v1/campaigns"),
     ("viewer", "GET", "/operator/v1/campaigns/{id}"),
     ("viewer", "POST", "/operator/v1/campaigns/{id}/audit"),
+    ("viewer", "GET", "/operator/v1/campaigns/{id}/chains"),
     ("viewer", "POST", "/operator/v1/campaigns/{id}/check"),
     ("viewer", "GET", "/operator/v1/campaigns/{id}/orders"),
     ("viewer", "GET", "/operator/v1/campaigns/{id}/report"),
