@@ -80,9 +80,8 @@ pub struct Edit {
     metadata: Map<String, Value>,
 }
 
-/// What the engine itself says of orders and refunds; an operator who says the same would be taken for it.
-const OWN_WORDS: [&str; 8] =
-    ["cancelled", "hold_expired", "close_unanswered", "unknown_order", "late_payment", "newcomers_only", "room_failed", "tier_reached"];
+/// What the engine itself says of unpaid orders and unknown payments; an operator who says the same would be taken for it.
+const OWN_WORDS: [&str; 4] = ["cancelled", "hold_expired", "close_unanswered", "unknown_order"];
 
 /// A reason without the spaces around it.
 fn words(reason: &str) -> Result<&str, Problem> {
