@@ -34,10 +34,10 @@ pub async fn noop(port: u16) -> std::io::Result<()> {
             .route("/page", web::get().to(async || HttpResponse::Ok().content_type("text/html").body(&PAGE[..])))
             .route("/v1/campaigns/{id}/rooms", web::post().to(refuse))
     })
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .bind(("127.0.0.1", port))?
-        .run()
-        .await
+    .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
+    .bind(("127.0.0.1", port))?
+    .run()
+    .await
 }
 
 struct State {

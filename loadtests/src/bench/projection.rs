@@ -85,6 +85,8 @@ impl Rig {
         Cursor::create(&self.store, campaign, "group_buy", now).await?;
         self.projector.recover(campaign, Mode::Careful, "bench").await?;
         let rules = Rules {
+            loss_budget: None,
+            least_loss: 0,
             version: 1,
             starts_at: 0,
             ends_at: now.plus_seconds(86_400).get(),
@@ -101,7 +103,10 @@ impl Rig {
                 unpaid_per_user: 1,
                 users_per_device: 1,
             },
-            items: BTreeMap::from([(SKU.to_owned(), Item { tiers: vec![Tier { size, price: 4950 }], leader_price: None, solo_price: None, reserve_room: false })]),
+            items: BTreeMap::from([(
+                SKU.to_owned(),
+                Item { list: 9900, tiers: vec![Tier { size, price: 4950 }], leader_price: None, solo_price: None, reserve_room: false },
+            )]),
         };
         publish(&self.engine, campaign, &Compiled::GroupBuy(rules), &[(SKU.to_owned(), 1_000_000_000)], None)
             .await?
