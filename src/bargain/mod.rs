@@ -26,7 +26,7 @@
 use std::sync::LazyLock;
 
 use crate::hot::Program;
-use crate::hot::program::lua;
+use crate::order::selling;
 
 pub mod audit;
 pub mod desk;
@@ -49,16 +49,7 @@ pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     Program::new(
         TABLES,
         "people",
-        lua!(
-            "lib/stock.lua",
-            "lib/limits.lua",
-            "campaign/rules.lua",
-            "campaign/budget.lua",
-            "campaign/ops.lua",
-            "order/orders.lua",
-            "order/ops.lua",
-            "order/fulfil.lua",
-            "order/refund.lua",
+        selling!(
             "bargain/schedules.lua",
             "bargain/cuts.lua",
             "bargain/chains.lua",

@@ -27,7 +27,7 @@
 use std::sync::LazyLock;
 
 use crate::hot::Program;
-use crate::hot::program::lua;
+use crate::order::selling;
 
 pub mod desk;
 pub mod http;
@@ -46,16 +46,7 @@ pub static PROGRAM: LazyLock<Program> = LazyLock::new(|| {
     Program::new(
         TABLES,
         "users",
-        lua!(
-            "lib/stock.lua",
-            "lib/limits.lua",
-            "campaign/rules.lua",
-            "campaign/budget.lua",
-            "campaign/ops.lua",
-            "order/orders.lua",
-            "order/ops.lua",
-            "order/fulfil.lua",
-            "order/refund.lua",
+        selling!(
             "group_buy/members.lua",
             "group_buy/terms.lua",
             "group_buy/rooms.lua",

@@ -36,3 +36,23 @@ pub mod row;
 pub mod sandbox;
 pub mod view;
 pub mod work;
+
+/// The text of a program that sells: what every such program has, all that may happen to an order included, then these files of its own. One
+/// list, so that no program lacks an op that operators send to any order.
+macro_rules! selling {
+    ($($file:literal),+ $(,)?) => {
+        $crate::hot::program::lua!(
+            "lib/stock.lua",
+            "lib/limits.lua",
+            "campaign/rules.lua",
+            "campaign/budget.lua",
+            "campaign/ops.lua",
+            "order/orders.lua",
+            "order/ops.lua",
+            "order/fulfil.lua",
+            "order/refund.lua",
+            $($file),+
+        )
+    };
+}
+pub(crate) use selling;
