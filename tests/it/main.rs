@@ -9,6 +9,7 @@ mod http;
 mod layers;
 mod model;
 mod program;
+mod referral_model;
 mod schema;
 mod servers;
 mod store;
