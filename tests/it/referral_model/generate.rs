@@ -189,7 +189,7 @@ impl Maker {
             Wish::Status(step) => Op::SetStatus { step },
             Wish::Switches(open, join) => Op::SetSwitches { open, join },
             Wish::Publish { newer } => {
-                let version = book.rules.as_ref().map_or(1, |rules| rules.version) + newer;
+                let version = (book.rules.as_ref().map_or(1, |rules| rules.version) + newer).max(1);
                 let raised = |most: Option<i64>| most.map(|most| most + 500 * version);
                 let (budget, daily_budget) = (raised(rules.budget), raised(rules.daily_budget));
                 let ends_at = rules.ends_at + 60_000 * version;
