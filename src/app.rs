@@ -43,6 +43,7 @@ use crate::order::projection::OrderProjection;
 use crate::order::provider::{Provider, Shop};
 use crate::order::sandbox::Sandbox;
 use crate::projector::{Projection, Projector, keeper};
+use crate::referral;
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
@@ -67,6 +68,7 @@ pub fn program_of(kind: &str) -> Option<&'static Program> {
     match kind {
         "group_buy" => Some(&group_buy::PROGRAM),
         "bargain" => Some(&bargain::PROGRAM),
+        "referral" => Some(&referral::PROGRAM),
         _ => None,
     }
 }
@@ -468,7 +470,7 @@ pub fn engine_and_projector(
 
 impl PageSource for App {
     async fn campaign(&self, id: CampaignId) -> Result<Option<CampaignView>, Problem> {
-        Ok(live::read(self, id, None).await?.and_then(|live| live.view(None)))
+        Ok(live::read(self, id, None).await?.map(|live| live.view(None)))
     }
 
     async fn room(&self, id: RoomId) -> Result<Option<RoomView>, Problem> {

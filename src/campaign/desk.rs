@@ -101,9 +101,9 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
 /// Puts a definition in force in hot state and waits until SQL knows.
 ///
 /// # Errors
-/// Trouble of Redis or SQL; a kind without a program is `campaign_state`.
+/// Trouble of Redis or SQL; `campaign_state` when newer rules are in force.
 pub async fn put_in_force(app: &App, record: &Record) -> Result<Decided, Problem> {
-    let rules = live::compile(&record.definition, record.version).ok_or(Code::CampaignState)?;
+    let rules = live::compile(&record.definition, record.version);
     Cursor::create(&app.store, record.id, record.definition.kind().word(), app.clock.now()).await?;
     live::ensure(app, record.id).await?;
     let stock = live::first_stock(&record.definition);

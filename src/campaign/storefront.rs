@@ -33,7 +33,7 @@ pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
             Err(problem) if problem.code() == Code::Recovering => Some(live::stored(&app, record).await?),
             Err(problem) => return Err(problem),
         };
-        views.extend(live.and_then(|live| live.view(None)));
+        views.extend(live.map(|live| live.view(None)));
     }
     Ok(HttpResponse::Ok().json(List { items: views, next_cursor }))
 }
@@ -53,8 +53,7 @@ pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, i
     if is_known(&request, &etag) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
     }
-    let view = live.view(newcomer).ok_or(Code::NotFound)?;
-    Ok(json(etag, &view))
+    Ok(json(etag, &live.view(newcomer)))
 }
 
 fn json(etag: String, body: &impl Serialize) -> HttpResponse {

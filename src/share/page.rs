@@ -100,9 +100,10 @@ impl PageData {
 /// None that is known; askama's are passed on as a defect.
 pub fn render(data: &PageData, language: Language) -> Result<String, askama::Error> {
     let t = Texts(language);
-    match &data.campaign.bargain {
-        Some(bargain) => ChainPage::new(data, bargain, t).render(),
-        None => Page::new(data, t).render(),
+    match (&data.campaign.bargain, &data.campaign.referral) {
+        (Some(bargain), _) => ChainPage::new(data, bargain, t).render(),
+        (None, Some(_)) => notice(t, &data.campaign.title, &data.campaign.rules_text),
+        (None, None) => Page::new(data, t).render(),
     }
 }
 

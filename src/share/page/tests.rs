@@ -36,7 +36,7 @@ fn data(title: &str) -> PageData {
         switches: Switches::default(),
     };
     PageData {
-        campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),
+        campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers)),
         rooms: Arc::default(),
         room: None,
         chain: None,
