@@ -134,7 +134,7 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let rmpv::ValueRef::Map(fields) = &self.2 else { return false };
-        fields.iter().any(|(key, _)| key.as_str() == Some(name))
+        fields.iter().any(|(key, _)| matches!(key, rmpv::ValueRef::String(text) if text.into_str() == Some(name)))
     }
 
     /// All fields as JSON.

@@ -13,7 +13,6 @@ use std::sync::{Arc, RwLock};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use super::records;
 use super::row::BondRow;
 use crate::app::App;
 use crate::campaign::live;
@@ -137,7 +136,7 @@ async fn bond(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Resu
     metrics::counter!("liebian_bonds_looked_up_total").increment(1);
     let bond = match from_hot_state(app, campaign, user).await? {
         Ok(bond) => bond,
-        Err(_not_now) => records::bond(&app.store, campaign, user).await?,
+        Err(_not_now) => return Err(crate::code::Code::Recovering.into()),
     };
     Ok(bond.filter(|bond| bond.bound_at <= at.get() && bond.lives(at.get())))
 }

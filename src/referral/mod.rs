@@ -26,10 +26,16 @@ use std::sync::LazyLock;
 use crate::hot::Program;
 use crate::hot::program::lua;
 
+pub mod attribution;
 pub mod ops;
+pub mod outside;
+pub mod outside_desk;
 pub mod rates;
 pub mod row;
+pub mod sales;
+pub mod teller;
 pub mod view;
+pub mod work;
 
 /// The tables of a referral campaign.
 pub const TABLES: &[&str] = &["meta", "log", "def", "stock", "bonds", "sales", "spent", "keys", "timers"];

@@ -5,7 +5,6 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::outside::{self, Kept, OutsideOrder, OutsideState, Report};
 use crate::app::App;

@@ -19,7 +19,7 @@ pub const EVENTS: &[About] = &[
     ("bargain.floor_reached", "All its steps are taken; the time to buy runs.", ""),
     ("bargain.chain_bought", "Its order is paid.", ""),
     ("bargain.chain_expired", "Its time is over.", ""),
-    ("order.held", "An order was placed; seat and units are held.", ""),
+    ("order.held", "An order was placed; seat and units are held. `referral` says who earns by it, if anybody.", "referral"),
     ("order.payment_asked", "Its shopper has asked to pay.", ""),
     ("order.closing", "Its hold is over, and the provider is asked to close the payment.", ""),
     ("order.released", "It was given up unpaid; seat and units are free.", "reason"),
