@@ -34,8 +34,7 @@ pub struct SaleRecord {
     #[schema(example = 1)]
     pub definition_version: i64,
     /// Who bought.
-    #[sqlx(rename = "buyer_id")]
-    pub buyer_user_id: UserId,
+    pub buyer_id: UserId,
     /// Who invited the buyer.
     #[sqlx(rename = "level1_id")]
     pub level1_user_id: UserId,

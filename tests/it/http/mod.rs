@@ -30,6 +30,7 @@ mod repeats;
 mod roles;
 mod rooms;
 mod running;
+mod sales;
 mod schemathesis;
 mod shares;
 mod slowness;
