@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::bargain;
 use crate::bargain::projection::ChainProjection;
 use crate::bargain::view::ChainView;
-use crate::campaign::live::{self, Definitions};
+use crate::campaign::live::{self, Definitions, Live};
 use crate::campaign::projection::CampaignProjection;
 use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
@@ -44,6 +44,9 @@ use crate::order::provider::{Provider, Shop};
 use crate::order::sandbox::Sandbox;
 use crate::projector::{Projection, Projector, keeper};
 use crate::referral;
+use crate::referral::invites::Invites;
+use crate::referral::projection::ReferralProjection;
+use crate::referral::view::BondView;
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
@@ -100,6 +103,8 @@ pub struct App {
     pub definitions: Definitions,
     /// Masked names.
     pub names: Names,
+    /// Invite codes.
+    pub invites: Invites,
     /// Sessions ended early.
     pub revocations: Revocations,
     /// Pages of share links, for a moment.
@@ -154,6 +159,7 @@ impl App {
         let app = Self {
             names: Names::default(),
             definitions: Definitions::default(),
+            invites: Invites::default(),
             revocations: Revocations::default(),
             pages: Pages::default(),
             visits: Visits::default(),
@@ -461,11 +467,22 @@ pub fn engine_and_projector(
         Box::new(CampaignProjection),
         Box::new(RoomProjection),
         Box::new(ChainProjection),
+        Box::new(ReferralProjection),
         Box::new(OrderProjection { provider }),
         Box::new(AuditProjection),
     ];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
+}
+
+impl App {
+    /// A shopper's own code and bond in a campaign, if it is a referral programme.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn yours(&self, live: &Live, user: UserId) -> Result<(Option<String>, Option<BondView>), Problem> {
+        referral::http::own(self, live, user).await
+    }
 }
 
 impl PageSource for App {

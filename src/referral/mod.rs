@@ -26,8 +26,15 @@ use std::sync::LazyLock;
 use crate::hot::Program;
 use crate::hot::program::lua;
 
+pub mod audit;
+pub mod desk;
+pub mod figures;
+pub mod http;
+pub mod invites;
 pub mod ops;
+pub mod projection;
 pub mod rates;
+pub mod records;
 pub mod row;
 pub mod view;
 
