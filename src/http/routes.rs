@@ -7,7 +7,7 @@ use crate::bargain::{desk as chain_desk, http as chains, live as live_chains};
 use crate::campaign::{desk, http as campaigns, report, storefront, versions};
 use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, solo};
 use crate::order::{acts, desk as order_desk, faults, http as orders, work};
-use crate::referral::{desk as referral_desk, http as referrals};
+use crate::referral::{desk as referral_desk, http as referrals, outside_desk, work as sales};
 use crate::share::{assets, desk as share_desk, http as shares, show};
 use crate::{identity, operator};
 
@@ -52,5 +52,6 @@ fn operators(cfg: &mut ServiceConfig) {
     cfg.service(acts::read).service(acts::edit).service(acts::fulfil).service(acts::refund).service(acts::cancel);
     cfg.service(work::list_refunds).service(work::refund_done).service(work::retry_refund);
     cfg.service(work::list_payments).service(work::retry_payment).service(work::provider);
+    cfg.service(outside_desk::report).service(outside_desk::list).service(sales::list).service(sales::retry);
     cfg.service(work::reconciliation).service(work::reconcile);
 }

@@ -62,8 +62,7 @@ pub async fn sign_in(store: &Store, login: &Login<'_>, now: UnixMs) -> Result<Us
 /// # Errors
 /// When the database does not answer.
 pub async fn exists(store: &Store, user_id: UserId) -> Result<bool, StoreError> {
-    let row = fetch_optional!(store, (UserId,), "SELECT id FROM users WHERE id = $1", user_id)?;
-    Ok(row.is_some())
+    Ok(fetch_optional!(store, (String,), "SELECT id FROM users WHERE id = $1", user_id)?.is_some())
 }
 
 /// Whether the shopper has never had an order that was paid; also true for somebody unknown.

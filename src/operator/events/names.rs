@@ -37,7 +37,7 @@ pub const EVENTS: &[About] = &[
         "So much of a reward went back; `was` is the state that it was in.",
         "order_number level user_id amount_fen was",
     ),
-    ("order.held", "An order was placed; seat and units are held.", ""),
+    ("order.held", "An order was placed; seat and units are held. `referral` says who earns by it, if anybody.", "referral"),
     ("order.payment_asked", "Its shopper has asked to pay.", ""),
     ("order.closing", "Its hold is over, and the provider is asked to close the payment.", ""),
     ("order.released", "It was given up unpaid; seat and units are free.", "reason"),

@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod newcomers;
 mod orders;
+mod outside;
 mod payments;
 mod people;
 mod races;
