@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::bargain;
 use crate::bargain::projection::ChainProjection;
 use crate::bargain::view::ChainView;
-use crate::campaign::live::{self, Definitions};
+use crate::campaign::live::{self, Definitions, Live};
 use crate::campaign::projection::CampaignProjection;
 use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
@@ -47,6 +47,9 @@ use crate::referral::attribution::Programmes;
 use crate::referral::sales::SaleProjection;
 use crate::referral::teller::Teller;
 use crate::referral;
+use crate::referral::invites::Invites;
+use crate::referral::projection::ReferralProjection;
+use crate::referral::view::BondView;
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
@@ -109,6 +112,8 @@ pub struct App {
     pub definitions: Definitions,
     /// Masked names.
     pub names: Names,
+    /// Invite codes.
+    pub invites: Invites,
     /// Sessions ended early.
     pub revocations: Revocations,
     /// Pages of share links, for a moment.
@@ -167,6 +172,7 @@ impl App {
             programmes: Programmes::default(),
             names: Names::default(),
             definitions: Definitions::default(),
+            invites: Invites::default(),
             revocations: Revocations::default(),
             pages: Pages::default(),
             visits: Visits::default(),
@@ -504,6 +510,7 @@ pub fn engine_and_projector(
         Box::new(CampaignProjection),
         Box::new(RoomProjection),
         Box::new(ChainProjection),
+        Box::new(ReferralProjection),
         Box::new(OrderProjection { provider }),
         // After orders: what these keep of their money is theirs to say.
         Box::new(SaleProjection),
@@ -511,6 +518,16 @@ pub fn engine_and_projector(
     ];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
+}
+
+impl App {
+    /// A shopper's own code and bond in a campaign, if it is a referral programme.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn yours(&self, live: &Live, user: UserId) -> Result<(Option<String>, Option<BondView>), Problem> {
+        referral::http::own(self, live, user).await
+    }
 }
 
 impl PageSource for App {

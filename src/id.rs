@@ -68,6 +68,10 @@ pub struct UserId(Base62<CHANCE>);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(Base62<CHANCE>);
 
+/// The id of a withdrawal, also the payout provider's number of it: `wd_` and 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WithdrawalId(Base62<CHANCE>);
+
 /// The id of a room: `room_`, its campaign's tag, 6 characters of time and 10 of chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(Base62<TAG>, Base62<CHANCE>);
@@ -209,6 +213,7 @@ macro_rules! text_id {
 plain_id!(CampaignId, "cmp_", 8, "The id of a campaign.");
 plain_id!(UserId, "usr_", 16, "The id of a shopper.");
 plain_id!(DeviceId, "", 16, "The id of a device.");
+plain_id!(WithdrawalId, "wd_", 16, "The id of a withdrawal, also the payout provider's number of it.");
 campaign_bound_id!(RoomId, "room_", 24, "The id of a room.");
 campaign_bound_id!(ChainId, "chain_", 24, "The id of a chain.");
 campaign_bound_id!(OrderId, "ord_", 24, "The id of an order, also the payment provider's trade number.");

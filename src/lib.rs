@@ -8,7 +8,7 @@
 //! | over all domains | [`audit`] |
 //! | edge | [`http`] |
 //! | domains | [`campaign`], [`group_buy`], [`bargain`], [`referral`], [`order`], [`share`], [`identity`], [`operator`] |
-//! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL), [`feed`] (log → readers) |
+//! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL), [`feed`] (log → readers), [`ledger`] |
 //! | leaves | [`id`], [`money`], [`clock`], [`code`], [`crypto`] |
 
 pub mod admin;
@@ -27,6 +27,7 @@ pub mod hot;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod ledger;
 pub mod money;
 pub mod operator;
 pub mod order;

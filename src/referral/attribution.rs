@@ -13,6 +13,7 @@ use std::sync::{Arc, RwLock};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
+use super::records;
 use super::row::BondRow;
 use crate::app::App;
 use crate::campaign::live;
@@ -115,13 +116,10 @@ impl Programmes {
 async fn of(app: &App, programmes: &[Arc<Record>], buyer: UserId, at: UnixMs) -> Result<Option<Attribution>, Problem> {
     let bonds = programmes.iter().map(async |programme| Ok::<_, Problem>((programme, bond(app, programme.id, buyer, at).await?)));
     let bonds = try_join_all(bonds).await?.into_iter().filter_map(|(programme, bond)| Some((programme, bond?)));
-    let Some((programme, bond)) = bonds.min_by_key(|(programme, bond)| (bond.bound_at, programme.id)) else { return Ok(None) };
-    let inviter = UserId::from_hot(&bond.inviter).map_err(|error| Problem::defect(&error))?;
+    let Some((programme, (_, inviter))) = bonds.min_by_key(|(programme, (since, _))| (*since, programme.id)) else { return Ok(None) };
     let mut level2 = None;
-    if programme.definition.referral().is_some_and(has_second_level)
-        && let Some(above) = self::bond(app, programme.id, inviter, at).await?
-    {
-        level2 = Some(UserId::from_hot(&above.inviter).map_err(|error| Problem::defect(&error))?);
+    if programme.definition.referral().is_some_and(has_second_level) {
+        level2 = self::bond(app, programme.id, inviter, at).await?.map(|(_, above)| above);
     }
     Ok(Some(Attribution { campaign_id: programme.id, version: programme.version, level1_user_id: inviter, level2_user_id: level2 }))
 }
@@ -131,14 +129,20 @@ fn has_second_level(own: &Referral) -> bool {
     own.levels.len() > 1 || own.sku_overrides.iter().any(|entry| entry.levels.len() > 1)
 }
 
-/// A shopper's bond, if it stood at that time.
-async fn bond(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<BondRow>, Problem> {
+/// Since when a shopper is bound, and to whom, if the bond stood at that time.
+async fn bond(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<(i64, UserId)>, Problem> {
     metrics::counter!("liebian_bonds_looked_up_total").increment(1);
     let bond = match from_hot_state(app, campaign, user).await? {
-        Ok(bond) => bond,
-        Err(_not_now) => return Err(crate::code::Code::Recovering.into()),
+        Ok(bond) => bond.filter(|bond| bond.lives(at.get())).map(|bond| (bond.bound_at, UserId::from_hot(&bond.inviter))),
+        Err(NotNow) => {
+            let bond = records::bond_of(&app.store, campaign, user, at).await?;
+            bond.map(|bond| (bond.bound_at.get(), Ok(bond.inviter_id)))
+        }
     };
-    Ok(bond.filter(|bond| bond.bound_at <= at.get() && bond.lives(at.get())))
+    match bond {
+        Some((since, inviter)) if since <= at.get() => Ok(Some((since, inviter.map_err(|error| Problem::defect(&error))?))),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Hot state does not answer now.

@@ -6,7 +6,7 @@ use sqlx::postgres::PgTypeInfo;
 use sqlx::{Postgres, Type};
 
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, UserId, WithdrawalId};
 use crate::money::Fen;
 
 /// What a column holds.
@@ -102,6 +102,7 @@ column! {
     RoomId: Text, |id, sink| spell(id, sink);
     OrderId: Text, |id, sink| spell(id, sink);
     ChainId: Text, |id, sink| spell(id, sink);
+    WithdrawalId: Text, |id, sink| spell(id, sink);
 }
 
 impl<T: Column> Column for Option<T> {

@@ -5,7 +5,7 @@ use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Type};
 
 use crate::clock::UnixMs;
-use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, TargetId, UserId};
+use crate::id::{CampaignId, ChainId, DeviceId, OrderId, RoomId, TargetId, UserId, WithdrawalId};
 use crate::money::Fen;
 
 macro_rules! stored_as {
@@ -53,4 +53,5 @@ stored_as!(DeviceId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(RoomId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(ChainId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(TargetId as String, ToString::to_string, |text| Ok(text.parse()?));
+stored_as!(WithdrawalId as String, ToString::to_string, |text| Ok(text.parse()?));
 stored_as!(OrderId as String, ToString::to_string, |text| Ok(text.parse()?));

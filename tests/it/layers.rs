@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const LEAVES: [&str; 5] = ["clock", "code", "crypto", "id", "money"];
-const MECHANISMS: [&str; 4] = ["feed", "hot", "projector", "store"];
+const MECHANISMS: [&str; 5] = ["feed", "hot", "ledger", "projector", "store"];
 const DOMAINS: [&str; 8] = ["bargain", "campaign", "group_buy", "identity", "operator", "order", "referral", "share"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -60,6 +60,7 @@ fn leaves_name_only_leaves_and_mechanisms_name_no_domain_and_no_edge() {
             "hot" => &["hot"],
             "feed" => &["feed", "hot"],
             "projector" => &["projector", "hot", "store"],
+            "ledger" => &["ledger", "projector", "store"],
             _ => continue,
         };
         for name in named(&code).iter().filter(|name| !name.contains("::")) {

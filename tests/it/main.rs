@@ -9,6 +9,7 @@ mod http;
 mod layers;
 mod model;
 mod program;
+mod rewards;
 mod schema;
 mod servers;
 mod store;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use liebian::store::{execute, fetch_all, fetch_one};
 use serde_json::{Value, json};
 
-use crate::support::{Shopper, TestApp, hot_key, programme, served, two_levels, with, within};
+use crate::support::{Shopper, TestApp, hot_key, one_level, programme, served, with, within};
 
 /// Orders of one buyer, here and made elsewhere.
 const ORDERS: usize = 12;
@@ -48,7 +48,7 @@ async fn untold(app: &TestApp) -> i64 {
 
 served! {
     async fn a_server_that_is_killed_over_and_over_tells_every_sale_once(app: &mut TestApp) {
-        let (campaign, tea) = (app.publish_whole(&two_levels(&json!({}))).await, shop(app).await);
+        let (campaign, tea) = (app.publish_whole(&programme(&json!({}))).await, shop(app).await);
         let line = app.line_of(&campaign, 3).await;
         let mut orders = Vec::new();
         for _ in 0..ORDERS {
@@ -94,7 +94,7 @@ served! {
         app.expect_error("campaign is frozen");
         app.expect_error("does not follow from SQL");
         let tea = shop(app).await;
-        let [frozen, other] = [app.publish_whole(&programme(&json!({}))).await, app.publish_whole(&programme(&json!({}))).await];
+        let [frozen, other] = [app.publish_whole(&one_level(&json!({}))).await, app.publish_whole(&one_level(&json!({}))).await];
         let [mine, theirs] = [app.line_of(&frozen, 2).await, app.line_of(&other, 2).await];
         let before = solo(app, &mine[1], &tea).await;
         // SQL goes back to before this, and Redis no longer has the log that leads on.

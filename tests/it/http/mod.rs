@@ -1,6 +1,7 @@
 //! The rules, as callers of the HTTP API meet them. A file per subject.
 
 mod attacks;
+mod bonds;
 mod campaigns;
 mod cash_desk;
 mod chain_orders;
@@ -14,6 +15,7 @@ mod erasure;
 mod feed;
 mod heads;
 mod holds;
+mod invites;
 mod ladders;
 mod limits;
 mod live;

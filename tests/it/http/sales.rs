@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use liebian::store::{execute, fetch_all, fetch_one};
 use serde_json::{Value, json};
 
-use crate::support::{Seat, Shopper, TestApp, bargain, patched, programme, served, served_once, two_levels, with};
+use crate::support::{Seat, Shopper, TestApp, bargain, one_level, patched, programme, served, served_once, with};
 
 /// Pairs of `tea` at 49.50 yuan a seat.
 async fn pairs(app: &TestApp) -> String {
@@ -48,7 +48,7 @@ async fn sales(app: &TestApp) -> Vec<(String, i64, String)> {
 
 served! {
     async fn an_order_pays_two_levels_after_fulfilment_and_freeze_and_never_a_third(app: &mut TestApp) {
-        let (campaign, tea) = (app.publish_whole(&two_levels(&json!({}))).await, pairs(app).await);
+        let (campaign, tea) = (app.publish_whole(&programme(&json!({}))).await, pairs(app).await);
         let line = app.line_of(&campaign, 4).await;
         let [a, b, c, d] = &line[..] else { panic!("four") };
         let seat = app.open(d, &tea).await.expect(201).seat();
@@ -86,7 +86,7 @@ served! {
 
     async fn who_earns_does_not_move_once_the_order_is_placed(app: &mut TestApp) {
         let rules = json!({"levels": [{"fixed_fen": 300}], "bond": {"newcomers_only": false, "touch": "last"}});
-        let (campaign, tea) = (app.publish_whole(&programme(&rules)).await, pairs(app).await);
+        let (campaign, tea) = (app.publish_whole(&one_level(&rules)).await, pairs(app).await);
         let [ada, bob, carl] = [app.shopper("Ada").await, app.shopper("Bob").await, app.shopper("Carl").await];
         let before = app.open(&carl, &tea).await.expect(201).seat();
         app.bound(&campaign, &ada, &carl).await;
@@ -107,7 +107,7 @@ served! {
     }
 
     async fn what_goes_back_takes_its_part_of_the_reward_along(app: &mut TestApp) {
-        let (campaign, tea) = (app.publish_whole(&programme(&json!({}))).await, pairs(app).await);
+        let (campaign, tea) = (app.publish_whole(&one_level(&json!({}))).await, pairs(app).await);
         let line = app.line_of(&campaign, 2).await;
         let seat = formed_by(app, &line[1], &tea).await;
         app.operate(&seat.order, "refund", &json!({"amount_fen": 990, "reason": "broken"})).await.expect(200);
@@ -123,7 +123,7 @@ served! {
     }
 
     async fn a_room_that_fails_and_a_ladder_take_back_what_they_cost(app: &mut TestApp) {
-        let campaign = app.publish_whole(&programme(&json!({}))).await;
+        let campaign = app.publish_whole(&one_level(&json!({}))).await;
         let line = app.line_of(&campaign, 2).await;
         let mut ladder = with(3, 50, &json!({"rooms_opened_per_user": 9, "orders_per_user": 9, "users_per_device": 99}));
         ladder["items"][0]["tiers"] = json!([{"size": 2, "price_fen": 5000}, {"size": 3, "price_fen": 4000}]);
@@ -147,7 +147,7 @@ served! {
 
     async fn every_kind_of_order_earns_and_rates_may_be_an_items_own(app: &mut TestApp) {
         let rules = json!({"sku_overrides": [{"sku": "cream", "levels": [{"fixed_fen": 50}, {"fixed_fen": 20}]}], "acknowledge_level_two": true});
-        let campaign = app.publish_whole(&programme(&rules)).await;
+        let campaign = app.publish_whole(&one_level(&rules)).await;
         let line = app.line_of(&campaign, 3).await;
         let mut definition = with(2, 50, &json!({"orders_per_user": 9}));
         definition["items"][0]["solo_price_fen"] = json!(8000);
@@ -176,9 +176,9 @@ served! {
 
     async fn an_order_pays_in_the_campaign_of_its_buyers_oldest_bond(app: &mut TestApp) {
         let tea = pairs(app).await;
-        let young = app.publish_whole(&programme(&json!({}))).await;
-        let old = app.publish_whole(&programme(&json!({"levels": [{"basis_points": 500}]}))).await;
-        let elsewhere = app.publish_whole(&programme(&json!({"orders_from": ["outside"], "levels": [{"basis_points": 100}]}))).await;
+        let young = app.publish_whole(&one_level(&json!({}))).await;
+        let old = app.publish_whole(&one_level(&json!({"levels": [{"basis_points": 500}]}))).await;
+        let elsewhere = app.publish_whole(&one_level(&json!({"orders_from": ["outside"], "levels": [{"basis_points": 100}]}))).await;
         let [ada, bob, carl, buyer] =
             [app.shopper("Ada").await, app.shopper("Bob").await, app.shopper("Carl").await, app.shopper("Dora").await];
         app.bound(&elsewhere, &carl, &buyer).await;
@@ -198,7 +198,7 @@ served! {
 
     async fn a_bond_past_its_time_earns_nothing(app: &mut TestApp) {
         let rules = json!({"bond": {"newcomers_only": false, "expires_after_seconds": 600}});
-        let (campaign, tea) = (app.publish_whole(&programme(&rules)).await, pairs(app).await);
+        let (campaign, tea) = (app.publish_whole(&one_level(&rules)).await, pairs(app).await);
         let line = app.line_of(&campaign, 2).await;
         let within = formed_by(app, &line[1], &tea).await;
         app.advance(601).await;
@@ -211,7 +211,7 @@ served! {
     }
 
     async fn orders_made_elsewhere_earn_by_the_same_rules(app: &mut TestApp) {
-        let campaign = app.publish_whole(&two_levels(&json!({}))).await;
+        let campaign = app.publish_whole(&programme(&json!({}))).await;
         let line = app.line_of(&campaign, 3).await;
         let order = outside(app, &line[2], "S-1", &json!({})).await;
         assert_eq!(order["referral"], json!({"campaign_id": campaign, "definition_version": 1, "level1_user_id": line[1].user_id,
@@ -239,7 +239,7 @@ served! {
     }
 
     async fn a_sale_that_is_told_again_is_told_once(app: &mut TestApp) {
-        let (campaign, tea) = (app.publish_whole(&programme(&json!({}))).await, pairs(app).await);
+        let (campaign, tea) = (app.publish_whole(&one_level(&json!({}))).await, pairs(app).await);
         let line = app.line_of(&campaign, 2).await;
         let seat = formed_by(app, &line[1], &tea).await;
         let earned = app.rewards_of(&line[0]).await;
@@ -271,12 +271,12 @@ served_once! {
         let tea = pairs(app).await;
         app.opened_and_paid(&tea).await;
         // One that takes no such orders, one that has not begun, and a draft.
-        app.publish_whole(&programme(&json!({"orders_from": ["outside"]}))).await;
-        app.publish_whole(&programme(&json!({"starts_at": crate::support::from_now(3600)}))).await;
-        app.draft(&programme(&json!({}))).await;
+        app.publish_whole(&one_level(&json!({"orders_from": ["outside"]}))).await;
+        app.publish_whole(&one_level(&json!({"starts_at": crate::support::from_now(3600)}))).await;
+        app.draft(&one_level(&json!({}))).await;
         let (ada, _) = app.opened_and_paid(&tea).await;
         assert_eq!(looked_up(app).await, 0);
-        let campaign = app.publish_whole(&programme(&json!({}))).await;
+        let campaign = app.publish_whole(&one_level(&json!({}))).await;
         app.open(&ada, &tea).await.expect(201);
         assert_eq!(looked_up(app).await, 1, "known at once, and one look-up for somebody nobody invited");
         app.step(&campaign, "pause").await.expect(200);

@@ -1,0 +1,69 @@
+//! What a user has.
+
+use super::account::{Account, AccountKind};
+use super::post;
+use crate::id::UserId;
+use crate::money::Fen;
+use crate::store::{Store, StoreError, Tx, fetch_all};
+
+/// A user's balances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wallet {
+    /// What may be taken out.
+    pub available: Fen,
+    /// What is owed; zero or less. Of this and `available` one is zero.
+    pub debt: Fen,
+    /// Rewards that may not be taken out yet.
+    pub frozen: Fen,
+    /// On its way out.
+    pub withdrawing: Fen,
+    /// Taken out.
+    pub withdrawn: Fen,
+}
+
+const BALANCES: &str = "SELECT kind, balance_fen FROM accounts WHERE id IN ($1, $2, $3, $4, $5)";
+
+type Row = (String, Fen);
+
+fn ids(user: UserId) -> [String; 5] {
+    [Account::Available(user), Account::Debt(user), Account::Frozen(user), Account::Withdrawing(user), Account::Withdrawn(user)]
+        .map(|account| account.to_string())
+}
+
+impl Wallet {
+    fn of(rows: &[Row]) -> Self {
+        let of = |kind: AccountKind| rows.iter().find(|(word, _)| word == kind.word()).map_or(Fen::ZERO, |(_, balance)| *balance);
+        Self {
+            available: of(AccountKind::Available),
+            debt: of(AccountKind::Debt),
+            frozen: of(AccountKind::Frozen),
+            withdrawing: of(AccountKind::Withdrawing),
+            withdrawn: of(AccountKind::Withdrawn),
+        }
+    }
+
+    /// What may be taken out less what is owed: below zero while a debt stands.
+    #[must_use]
+    pub const fn disposable(&self) -> Fen {
+        Fen::new(self.available.get().saturating_add(self.debt.get()))
+    }
+}
+
+/// A user's balances, all of one moment.
+///
+/// # Errors
+/// Those of the database.
+pub async fn wallet(store: &Store, user: UserId) -> Result<Wallet, StoreError> {
+    let [a, b, c, d, e] = ids(user);
+    Ok(Wallet::of(&fetch_all!(store, Row, BALANCES, a, b, c, d, e)?))
+}
+
+/// Locks a user's accounts until the transaction ends and reads them: what is decided on these balances holds.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock(tx: &mut Tx, user: UserId) -> Result<Wallet, StoreError> {
+    post::lock(tx, &[Account::Available(user)]).await?;
+    let [a, b, c, d, e] = ids(user);
+    Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, a, b, c, d, e)?))
+}
