@@ -54,7 +54,7 @@ served! {
         for _ in 0..ORDERS {
             orders.push(solo(app, &line[2], &tea).await);
         }
-        let (here, orders) = (&*app, &orders);
+        let (here, orders, buyer) = (&*app, &orders, &line[2]);
         let crashes = async |times: usize| {
             for _ in 0..times {
                 tokio::time::sleep(Duration::from_millis(rand::random_range(5..200))).await;
@@ -63,18 +63,18 @@ served! {
         };
         let paying = join_all(orders.iter().map(async |order| {
             // A payment page that was killed is opened again: what is paid stays paid.
-            while here.get(&format!("/v1/orders/{order}")).session(&line[2].session).try_send().await.is_ok_and(|seen| seen.json["state"] != "confirmed") {
-                let _killed = here.pay(&line[2], order).try_send().await;
+            let seen = || here.get(&format!("/v1/orders/{order}")).session(&buyer.session);
+            while insist(seen).await["state"] != "confirmed" {
+                let _killed = here.pay(buyer, order).try_send().await;
             }
-            insist(|| here.get(&format!("/v1/orders/{order}")).session(&line[2].session)).await
         }));
-        let reporting = join_all((0..ORDERS).map(|number| insist(move || outside(here, &line[2], number, "paid"))));
+        let reporting = join_all((0..ORDERS).map(|number| insist(move || outside(here, buyer, number, "paid"))));
         tokio::join!(paying, reporting, crashes(4));
         for order in orders {
-            here.until_state(&line[2], order, "confirmed").await;
+            here.until_state(buyer, order, "confirmed").await;
         }
         let fulfilling = join_all(orders.iter().map(|order| insist(move || here.operate(order, "fulfil", &json!({})))));
-        let reporting = join_all((0..ORDERS).map(|number| insist(move || outside(here, &line[2], number, "fulfilled"))));
+        let reporting = join_all((0..ORDERS).map(|number| insist(move || outside(here, buyer, number, "fulfilled"))));
         tokio::join!(fulfilling, reporting, crashes(3));
         within(20, "every sale is told", async || untold(here).await == 0).await;
         here.advance(3601).await;
