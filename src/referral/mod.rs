@@ -26,10 +26,23 @@ use std::sync::LazyLock;
 use crate::hot::Program;
 use crate::hot::program::lua;
 
+pub mod attribution;
+pub mod audit;
+pub mod desk;
+pub mod figures;
+pub mod http;
+pub mod invites;
 pub mod ops;
+pub mod outside;
+pub mod outside_desk;
+pub mod projection;
 pub mod rates;
+pub mod records;
 pub mod row;
+pub mod sales;
+pub mod teller;
 pub mod view;
+pub mod work;
 
 /// The tables of a referral campaign.
 pub const TABLES: &[&str] = &["meta", "log", "def", "stock", "bonds", "sales", "spent", "keys", "timers"];

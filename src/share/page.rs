@@ -55,6 +55,8 @@ pub struct PageData {
     pub chain: Option<Arc<ChainView>>,
     /// The masked name of whoever shared it.
     pub sharer: Option<String>,
+    /// The sharer's invite code, in a referral programme.
+    pub invite_code: Option<String>,
     /// Where this server is reached from outside.
     pub origin: String,
     /// The page's path there.

@@ -10,6 +10,7 @@ mod layers;
 mod model;
 mod program;
 mod referral_model;
+mod rewards;
 mod schema;
 mod servers;
 mod store;

@@ -41,6 +41,7 @@ fn data(title: &str) -> PageData {
         room: None,
         chain: None,
         sharer: None,
+        invite_code: None,
         origin: "https://shop.example".into(),
         path: "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl".into(),
         now: now(),
