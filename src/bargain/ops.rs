@@ -21,7 +21,13 @@ enum Op<'a> {
     #[serde(rename = "cut_chain")]
     Cut { chain: &'a str, user: &'a str, device: &'a str, newcomer: bool },
     #[serde(rename = "order_chain")]
-    Order { chain: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64, share: Option<&'a str>,
+    Order {
+        chain: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        quantity: i64,
+        share: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         referral: Option<&'a Attribution>,
     },
@@ -143,7 +149,8 @@ pub async fn order(
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let share = share.map(|token| token.to_string());
-    let op = Op::Order { chain: id.hot(), order: order.hot(), user, device, quantity: 1, share: share.as_deref(), referral: referral.as_ref() };
+    let op =
+        Op::Order { chain: id.hot(), order: order.hot(), user, device, quantity: 1, share: share.as_deref(), referral: referral.as_ref() };
     let answer = engine.submit(campaign, Class::Admit, &op, key).await?;
     decided(answer, |word, payload| {
         let id = str::from_utf8(payload.get(1)?).ok()?;

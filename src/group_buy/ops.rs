@@ -146,7 +146,16 @@ pub async fn open_room(
         (RoomId::new(campaign, now, &mut rng), OrderId::new(campaign, now, &mut rng))
     };
     let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
-    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity, share: share.as_deref(), referral: shopper.referral.as_ref() };
+    let op = Op::OpenRoom {
+        room: room.hot(),
+        order: order.hot(),
+        user,
+        device,
+        sku,
+        quantity,
+        share: share.as_deref(),
+        referral: shopper.referral.as_ref(),
+    };
     let asks = asks_to_open(shopper.user, (sku, quantity));
     seat(engine, campaign, &op, key, asks).await
 }
@@ -199,7 +208,16 @@ impl<'a> Join<'a> {
     pub async fn ask(&self, engine: &Engine, newcomer: bool) -> Result<Decided, Trouble> {
         let (user, device, share) = (self.shopper.user.hot(), self.shopper.device.hot(), self.shopper.share.map(|token| token.to_string()));
         let (room, order, quantity) = (self.room.hot(), self.order.hot(), self.quantity);
-        let op = Op::JoinRoom { room, order, user, device, quantity, newcomer, share: share.as_deref(), referral: self.shopper.referral.as_ref() };
+        let op = Op::JoinRoom {
+            room,
+            order,
+            user,
+            device,
+            quantity,
+            newcomer,
+            share: share.as_deref(),
+            referral: self.shopper.referral.as_ref(),
+        };
         seat(engine, self.room.campaign(), &op, self.key, self.asks()).await
     }
 }
@@ -227,7 +245,8 @@ pub async fn order_solo(
 ) -> Result<Decided<Ordered>, Trouble> {
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
-    let op = Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref(), referral: shopper.referral.as_ref() };
+    let op =
+        Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref(), referral: shopper.referral.as_ref() };
     let asks = asks_alone(shopper.user, (sku, quantity));
     if let Some(refused) = remembered(engine, campaign, key, &asks) {
         return Ok(refused);

@@ -224,13 +224,7 @@ pub async fn keep(store: &Store, report: &Report, referral: Option<Attribution>,
 }
 
 /// The first report; `None`: somebody else's was.
-async fn insert(
-    tx: &mut Tx,
-    report: &Report,
-    referral: Option<Attribution>,
-    by: &str,
-    now: UnixMs,
-) -> Result<Option<Kept>, StoreError> {
+async fn insert(tx: &mut Tx, report: &Report, referral: Option<Attribution>, by: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
     const ORDER: &str = "INSERT INTO outside_orders (number, user_id, amount_fen, refunded_fen, state, sku, occurred_at, fulfilled_at, \
                          created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (number) DO NOTHING";
     const SALE: &str = "INSERT INTO sales (number, campaign_id, version, buyer_id, level1_id, level2_id, sku, amount_fen, placed_at, paid_at, \

@@ -130,10 +130,8 @@ impl Teller {
         // Rows are locked in one order, by key.
         due.sort_by(|one, other| one.number.cmp(&other.number));
         let until = |row: &Row| now.plus_seconds(pause(row.attempts)).get();
-        let taken: Vec<_> = due
-            .iter()
-            .map(|row| Taken { number: row.number.clone(), next_attempt_at: row.next_attempt_at, until: until(row) })
-            .collect();
+        let taken: Vec<_> =
+            due.iter().map(|row| Taken { number: row.number.clone(), next_attempt_at: row.next_attempt_at, until: until(row) }).collect();
         let mut tx = self.store.begin().await?;
         let count = TAKE.write(&mut tx, &taken).await?;
         tx.commit().await?;

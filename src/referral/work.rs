@@ -117,7 +117,12 @@ pub async fn list(app: Data<App>, _operator: Operator<Viewer>, query: Query<Sale
     responses((status = 200, description = "The sale after the try", body = SaleRecord)),
     extensions(("x-refusals" = json!([Code::NotFound]))))]
 #[post("/operator/v1/sales/{number}/retry", wrap = "from_fn(idempotency::once)")]
-pub async fn retry(app: Data<App>, operator: Operator<Finance>, number: Path<String>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+pub async fn retry(
+    app: Data<App>,
+    operator: Operator<Finance>,
+    number: Path<String>,
+    body: Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let before = find(&app.store, &number).await?.ok_or(Code::NotFound)?;
     app.teller.retry(&number).await?;
