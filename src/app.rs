@@ -47,10 +47,12 @@ use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
+use crate::withdrawal::provider::PayoutProvider;
+use crate::withdrawal::teller::Teller;
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How often the cashier looks for work that nobody woke it for.
+/// How often cashier and teller look for work that nobody woke them for.
 const CASHIER_EVERY: Duration = Duration::from_millis(250);
 /// How often other processes' sandbox clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
@@ -92,6 +94,8 @@ pub struct App {
     checked: tokio::sync::Mutex<Option<(Instant, Vec<Check>)>>,
     /// Money's way in and out.
     pub cashier: Arc<Cashier>,
+    /// Earned money's way out.
+    pub teller: Arc<Teller>,
     /// The sandbox provider, if it is on.
     pub sandbox: Option<Sandbox>,
     /// Published definitions.
@@ -148,6 +152,11 @@ impl App {
         };
         let (engine, projector) = engine_and_projector(&config, &store, &clock, provider.name())?;
         let effort = config.effort;
+        let payouts: Arc<dyn PayoutProvider> = match &sandbox {
+            Some(sandbox) => Arc::new(sandbox.clone()),
+            None => Arc::new(Shop),
+        };
+        let teller = Teller::new(store.clone(), Arc::clone(&clock), payouts, effort);
         let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), (provider, effort));
         let app = Self {
             names: Names::default(),
@@ -165,6 +174,7 @@ impl App {
             streams: OpenStreams::default(),
             checked: tokio::sync::Mutex::default(),
             cashier: Arc::new(cashier),
+            teller: Arc::new(teller),
             clock,
             secrets,
             store,
@@ -298,6 +308,7 @@ impl App {
         }))
         .await;
         self.cashier.wake.notify_one();
+        self.teller.wake.notify_one();
         Ok(())
     }
 
@@ -326,6 +337,7 @@ impl App {
         chores.spawn(Arc::clone(self).sweep());
         chores.spawn(Arc::clone(self).write_visits());
         chores.spawn(Arc::clone(self).work_for_orders());
+        chores.spawn(Arc::clone(self).work_for_withdrawals());
         if self.config.effort.reconcile_seconds > 0 {
             chores.spawn(Arc::clone(self).reconcile_in_turn());
         }
@@ -384,6 +396,22 @@ impl App {
         }
     }
 
+    /// Withdrawals that are due.
+    async fn work_for_withdrawals(self: Arc<Self>) {
+        loop {
+            match self.teller.round().await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) => {
+                    let _woken = tokio::time::timeout(CASHIER_EVERY, self.teller.wake.notified()).await;
+                }
+                Err(why) => {
+                    tracing::warn!(%why, "work on withdrawals waits");
+                    tokio::time::sleep(CASHIER_EVERY).await;
+                }
+            }
+        }
+    }
+
     /// Compares the books by schedule, one process at a time.
     async fn reconcile_in_turn(self: Arc<Self>) {
         let mut every = tokio::time::interval(TURN_EVERY);
@@ -436,6 +464,9 @@ impl App {
             match crate::order::books::waiting(&self.store).await {
                 Ok(waiting) => waiting.count(),
                 Err(why) => tracing::warn!(%why, "waiting work could not be counted"),
+            }
+            if let Err(why) = crate::withdrawal::records::count(&self.store).await {
+                tracing::warn!(%why, "withdrawals could not be counted");
             }
             if let Err(why) = self.revocations.sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old session ends could not be swept");

@@ -57,6 +57,8 @@ pub enum Command {
         /// Its id, `cmp_…`
         campaign: CampaignId,
     },
+    /// Do all accounts of the ledger together make zero, and is each the sum of its transfers? The exit code says it
+    TrialBalance,
     /// Compare the payment provider's books, SQL and live orders; mend what a repeat mends, list what differs
     Reconcile {
         /// How many days back

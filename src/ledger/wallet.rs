@@ -2,7 +2,7 @@
 
 use super::account::{Account, AccountKind};
 use super::post;
-use crate::id::UserId;
+use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
 use crate::store::{Store, StoreError, Tx, fetch_all};
 
@@ -20,6 +20,9 @@ pub struct Wallet {
     /// Taken out.
     pub withdrawn: Fen,
 }
+
+/// Nobody earns in more campaigns.
+const MOST_CAMPAIGNS: i64 = 10_000;
 
 const BALANCES: &str = "SELECT kind, balance_fen FROM accounts WHERE id IN ($1, $2, $3, $4, $5)";
 
@@ -66,4 +69,13 @@ pub async fn lock(tx: &mut Tx, user: UserId) -> Result<Wallet, StoreError> {
     post::lock(tx, &[Account::Available(user)]).await?;
     let [a, b, c, d, e] = ids(user);
     Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, a, b, c, d, e)?))
+}
+
+/// The campaigns in which a user earned something.
+///
+/// # Errors
+/// Those of the database.
+pub async fn earned_in(store: &Store, user: UserId) -> Result<Vec<CampaignId>, StoreError> {
+    const CAMPAIGNS: &str = "SELECT DISTINCT campaign_id FROM transfers WHERE user_id = $1 AND campaign_id IS NOT NULL LIMIT $2";
+    Ok(fetch_all!(store, (CampaignId,), CAMPAIGNS, user, MOST_CAMPAIGNS)?.into_iter().map(|(campaign,)| campaign).collect())
 }
