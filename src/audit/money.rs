@@ -39,6 +39,7 @@ async fn orders(store: &Store, campaign: CampaignId) -> Result<Vec<String>, Stor
         OR COALESCE(moved.kept, 0) <> CASE WHEN orders.state IN ('confirmed', 'fulfilled') THEN orders.paid_fen - orders.refund_due_fen ELSE 0 END) \
         LIMIT $2";
     let rows = fetch_all!(store, (String, String, i64, i64), WRONG, campaign, MOST)?;
-    let tell = |(id, state, paid, moved): (String, String, i64, i64)| format!("{id} is {state} and paid {paid} fen, the ledger has {moved}");
+    let tell =
+        |(id, state, paid, moved): (String, String, i64, i64)| format!("{id} is {state} and paid {paid} fen, the ledger has {moved}");
     Ok(rows.into_iter().map(tell).collect())
 }

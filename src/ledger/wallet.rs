@@ -24,14 +24,10 @@ pub struct Wallet {
 /// Nobody earns in more campaigns.
 const MOST_CAMPAIGNS: i64 = 10_000;
 
-const BALANCES: &str = "SELECT kind, balance_fen FROM accounts WHERE id IN ($1, $2, $3, $4, $5)";
+const BALANCES: &str = "SELECT kind, balance_fen FROM accounts \
+                        WHERE id IN ('available:' || $1, 'debt:' || $1, 'frozen:' || $1, 'withdrawing:' || $1, 'withdrawn:' || $1)";
 
 type Row = (String, Fen);
-
-fn ids(user: UserId) -> [String; 5] {
-    [Account::Available(user), Account::Debt(user), Account::Frozen(user), Account::Withdrawing(user), Account::Withdrawn(user)]
-        .map(|account| account.to_string())
-}
 
 impl Wallet {
     fn of(rows: &[Row]) -> Self {
@@ -57,8 +53,7 @@ impl Wallet {
 /// # Errors
 /// Those of the database.
 pub async fn wallet(store: &Store, user: UserId) -> Result<Wallet, StoreError> {
-    let [a, b, c, d, e] = ids(user);
-    Ok(Wallet::of(&fetch_all!(store, Row, BALANCES, a, b, c, d, e)?))
+    Ok(Wallet::of(&fetch_all!(store, Row, BALANCES, user)?))
 }
 
 /// Locks a user's accounts until the transaction ends and reads them: what is decided on these balances holds.
@@ -67,8 +62,7 @@ pub async fn wallet(store: &Store, user: UserId) -> Result<Wallet, StoreError> {
 /// Those of the database.
 pub async fn lock(tx: &mut Tx, user: UserId) -> Result<Wallet, StoreError> {
     post::lock(tx, &[Account::Available(user)]).await?;
-    let [a, b, c, d, e] = ids(user);
-    Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, a, b, c, d, e)?))
+    Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, user)?))
 }
 
 /// The campaigns in which a user earned something.

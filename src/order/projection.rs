@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::{errands, money};
 use super::row::{OrderRow, State};
+use super::{errands, money};
 use crate::id::{CampaignId, ChainId, NotAnId, OrderId, RoomId, UserId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
 use crate::store::{BulkRows, StoreError, bulk_row};

@@ -1,14 +1,14 @@
 //! A user asks for money: what is theirs is held, or they are told why not.
 
 use super::records::{self, State, WithdrawalRecord};
-use super::steps::move_money;
+use super::steps::{HELD, move_money};
 use super::terms::{Terms, day};
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::http::problem::Problem;
 use crate::id::{UserId, WithdrawalId};
-use crate::ledger::{self, Kind};
+use crate::ledger;
 use crate::money::Fen;
 use crate::store::{StoreError, Tx, execute, fetch_one};
 
@@ -35,7 +35,7 @@ pub async fn ask(app: &App, user: UserId, amount: Fen) -> Result<WithdrawalRecor
     }
     let state = if amount <= terms.auto_approve_max { State::Approved } else { State::Pending };
     keep(&mut tx, (id, user, amount), (state, app.teller.provider.name()), now).await?;
-    move_money(&mut tx, id, (user, amount), Kind::WithdrawalHeld, now).await?;
+    move_money(&mut tx, id, (user, amount), HELD, now).await?;
     tx.commit().await?;
     app.teller.wake.notify_one();
     records::find(&app.store, id).await?.ok_or_else(|| Problem::defect(&"a withdrawal that was written is not there"))

@@ -140,7 +140,12 @@ pub async fn reject(
     security(("operator" = ["finance"])), responses((status = 200, description = "The withdrawal after the try", body = WithdrawalRecord)),
     extensions(("x-refusals" = json!([Code::NotFound, Code::WithdrawalState]))))]
 #[post("/operator/v1/withdrawals/{id}/retry", wrap = "from_fn(idempotency::once)")]
-pub async fn retry(app: Data<App>, operator: Operator<Finance>, id: Id<WithdrawalId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
+pub async fn retry(
+    app: Data<App>,
+    operator: Operator<Finance>,
+    id: Id<WithdrawalId>,
+    body: Json<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let before = found(&app, id.0).await?;
     let mut tx = app.store.begin().await?;

@@ -21,6 +21,7 @@ use crate::ledger::{self, AccountKind, Kind, statement};
 use crate::money::{Fen, MAX_FEN};
 
 /// What you have earned, over all campaigns.
+#[expect(clippy::struct_field_names, reason = "money's names end so")]
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Balance)]
 pub struct BalanceView {

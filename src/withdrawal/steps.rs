@@ -11,17 +11,28 @@ use crate::store::{StoreError, Tx, execute, fetch_optional};
 /// Whose money, and how much.
 pub(super) type Held = (UserId, Fen);
 
+/// A way that a withdrawal's money goes: why, from where, to where.
+type Way = (Kind, fn(UserId) -> Account, fn(UserId) -> Account);
+
+pub(super) const HELD: Way = (Kind::WithdrawalHeld, Account::Available, Account::Withdrawing);
+const DONE: Way = (Kind::WithdrawalDone, Account::Withdrawing, Account::Withdrawn);
+const RETURNED: Way = (Kind::WithdrawalReturned, Account::Withdrawing, Account::Available);
+
 /// A withdrawal's money moves.
-pub(super) async fn move_money(tx: &mut Tx, id: WithdrawalId, (user, amount): Held, kind: Kind, at: UnixMs) -> Result<(), StoreError> {
-    let (available, withdrawing, withdrawn) = (Account::Available(user), Account::Withdrawing(user), Account::Withdrawn(user));
-    let (from, to) = match kind {
-        Kind::WithdrawalDone => (withdrawing, withdrawn),
-        Kind::WithdrawalReturned => (withdrawing, available),
-        _ => (available, withdrawing),
+pub(super) async fn move_money(tx: &mut Tx, id: WithdrawalId, (user, amount): Held, way: Way, at: UnixMs) -> Result<(), StoreError> {
+    let (kind, from, to) = way;
+    let transfer = Transfer {
+        reference: format!("{}:{id}", kind.word()),
+        from: from(user),
+        to: to(user),
+        amount,
+        kind,
+        at,
+        campaign: None,
+        order_number: None,
+        level: None,
+        withdrawal: Some(id),
     };
-    let reference = format!("{}:{id}", kind.word());
-    let transfer =
-        Transfer { reference, from, to, amount, kind, at, campaign: None, order_number: None, level: None, withdrawal: Some(id) };
     post_now(tx, &[transfer]).await
 }
 
@@ -30,11 +41,11 @@ pub(super) async fn move_money(tx: &mut Tx, id: WithdrawalId, (user, amount): He
 /// # Errors
 /// Those of the database.
 pub async fn done(tx: &mut Tx, id: WithdrawalId, now: UnixMs) -> Result<bool, StoreError> {
-    const DONE: &str = "UPDATE withdrawals SET state = 'done', done_at = $1, updated_at = $1, confirmation = NULL, last_error = NULL \
+    const PAID: &str = "UPDATE withdrawals SET state = 'done', done_at = $1, updated_at = $1, confirmation = NULL, last_error = NULL \
                         WHERE id = $2 AND state IN ('approved', 'awaiting_user', 'stuck') RETURNING user_id, amount_fen";
-    let held = fetch_optional!(&mut *tx, Held, DONE, now, id)?;
+    let held = fetch_optional!(&mut *tx, Held, PAID, now, id)?;
     if let Some(held) = held {
-        move_money(tx, id, held, Kind::WithdrawalDone, now).await?;
+        move_money(tx, id, held, DONE, now).await?;
     }
     Ok(held.is_some())
 }
@@ -48,7 +59,7 @@ pub async fn refused(tx: &mut Tx, id: WithdrawalId, reason: &str, now: UnixMs) -
                            WHERE id = $3 AND state IN ('approved', 'awaiting_user', 'stuck') RETURNING user_id, amount_fen";
     let held = fetch_optional!(&mut *tx, Held, REFUSED, reason, now, id)?;
     if let Some(held) = held {
-        move_money(tx, id, held, Kind::WithdrawalReturned, now).await?;
+        move_money(tx, id, held, RETURNED, now).await?;
     }
     Ok(held.is_some())
 }
@@ -63,7 +74,7 @@ pub async fn reject(tx: &mut Tx, id: WithdrawalId, by: &str, reason: &str, now: 
                           RETURNING user_id, amount_fen";
     let held = fetch_optional!(&mut *tx, Held, REJECT, reason, by, now, id)?;
     if let Some(held) = held {
-        move_money(tx, id, held, Kind::WithdrawalReturned, now).await?;
+        move_money(tx, id, held, RETURNED, now).await?;
     }
     Ok(held.is_some())
 }

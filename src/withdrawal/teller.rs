@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::provider::{Outcome, Payout, PayoutProvider};
+use super::records::{self, State};
 use super::steps;
 use crate::clock::{Clock, UnixMs};
 use crate::config::Effort;
@@ -100,8 +101,8 @@ impl Teller {
         let mut tx = self.store.begin().await?;
         let fine = match &outcome {
             Ok(Outcome::Done) => {
-                if !steps::done(&mut tx, row.id, now).await? {
-                    tracing::info!(withdrawal = %row.id, "was paid out, as was known or by decision of a person");
+                if !steps::done(&mut tx, row.id, now).await? && self.is_returned(row.id).await? {
+                    tracing::error!(withdrawal = %row.id, "was paid out after it had been returned: a person must know");
                 }
                 true
             }
@@ -126,6 +127,11 @@ impl Teller {
             self.budget.failed(Call::Payout, now).await?;
         }
         Ok(fine)
+    }
+
+    async fn is_returned(&self, id: WithdrawalId) -> Result<bool, StoreError> {
+        let found = records::find(&self.store, id).await?;
+        Ok(found.is_some_and(|record| record.withdrawal.state == State::Returned))
     }
 
     async fn failed(

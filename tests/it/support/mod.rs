@@ -12,6 +12,7 @@ mod postgres;
 mod redis;
 mod second;
 mod shop;
+mod wallet;
 mod wire;
 
 pub use app::{ADMIN_KEY, SECRET, Setup, TestApp, hot_key};
