@@ -1,4 +1,4 @@
-//! Commands: rebuild and audit one campaign, reconcile all money, check a chain's proof. The first three may run beside a server: cursor,
+//! Commands: rebuild and audit one campaign, balance the ledger, reconcile all money, check a chain's proof. All may run beside a server: cursor,
 //! claim and fence keep them apart.
 
 use std::error::Error;
@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::dev;
 use crate::hot::Engine;
 use crate::id::CampaignId;
+use crate::ledger;
 use crate::order::provider::SHOP;
 use crate::order::sandbox::SANDBOX;
 use crate::projector::cursor::Cursor;
@@ -103,6 +104,26 @@ pub async fn audit(settings: Settings, campaign: CampaignId) -> Result<ExitCode,
         say(&format!("{} {:28} {}", if check.ok { "ok   " } else { "WRONG" }, check.name, check.detail));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Balances the ledger; the exit code says whether it does. Needs SQL alone.
+///
+/// # Errors
+/// When SQL does not do its part.
+pub async fn trial_balance(settings: Settings) -> Result<ExitCode, Box<dyn Error>> {
+    let url = dev::attach(settings)?.database_url.ok_or("LIEBIAN_DATABASE_URL is needed (see liebian --help)")?;
+    let store = Store::connect(&url).await?;
+    store.migrate().await?;
+    let trial = ledger::trial::of_all(&store).await?;
+    store.close().await;
+    for total in &trial.totals {
+        say(&format!("{:12} {:>8} accounts {:>16} fen", total.kind, total.accounts, total.balance_fen.get()));
+    }
+    for wrong in &trial.wrong {
+        say(&format!("WRONG  {wrong}"));
+    }
+    say(&format!("{} transfers; all accounts together: {} fen", trial.transfers, trial.sum().get()));
+    Ok(if trial.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Compares the payment provider's books, SQL and live orders of some days; the exit code says whether anything differed, mended or not.

@@ -54,6 +54,8 @@ use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
+use crate::withdrawal::provider::PayoutProvider;
+use crate::withdrawal::teller::Teller as Payer;
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -106,6 +108,8 @@ pub struct App {
     pub teller: Arc<Teller>,
     /// The referral campaigns that are live.
     pub programmes: Programmes,
+    /// Earned money's way out.
+    pub payer: Arc<Payer>,
     /// The sandbox provider, if it is on.
     pub sandbox: Option<Sandbox>,
     /// Published definitions.
@@ -164,6 +168,11 @@ impl App {
         };
         let (engine, projector) = engine_and_projector(&config, &store, &clock, provider.name())?;
         let effort = config.effort;
+        let payouts: Arc<dyn PayoutProvider> = match &sandbox {
+            Some(sandbox) => Arc::new(sandbox.clone()),
+            None => Arc::new(Shop),
+        };
+        let payer = Payer::new(store.clone(), Arc::clone(&clock), payouts, effort);
         let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), (provider, effort));
         let (told, at) = (Arc::clone(&projector), Arc::clone(&clock));
         let teller = Teller::new(store.clone(), Arc::clone(&engine), told, at, effort.refund_tries.into());
@@ -186,6 +195,7 @@ impl App {
             streams: OpenStreams::default(),
             checked: tokio::sync::Mutex::default(),
             cashier: Arc::new(cashier),
+            payer: Arc::new(payer),
             clock,
             secrets,
             store,
@@ -351,6 +361,7 @@ impl App {
         chores.spawn(Arc::clone(self).work_for_orders());
         chores.spawn(Arc::clone(self).tell_sales());
         chores.spawn(Arc::clone(self).follow_programmes());
+        chores.spawn(Arc::clone(self).work_for_withdrawals());
         if self.config.effort.reconcile_seconds > 0 {
             chores.spawn(Arc::clone(self).reconcile_in_turn());
         }
@@ -418,6 +429,13 @@ impl App {
         }
     }
 
+    /// Withdrawals that are due.
+    async fn work_for_withdrawals(self: Arc<Self>) {
+        loop {
+            rest("withdrawals", &self.payer.wake, self.payer.round().await).await;
+        }
+    }
+
     /// Compares the books by schedule, one process at a time.
     async fn reconcile_in_turn(self: Arc<Self>) {
         let mut every = tokio::time::interval(TURN_EVERY);
@@ -473,6 +491,9 @@ impl App {
             }
             if let Err(why) = crate::referral::work::count_waiting(&self.store).await {
                 tracing::warn!(%why, "waiting sales could not be counted");
+            }
+            if let Err(why) = crate::withdrawal::records::count(&self.store).await {
+                tracing::warn!(%why, "withdrawals could not be counted");
             }
             if let Err(why) = self.revocations.sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old session ends could not be swept");

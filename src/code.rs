@@ -97,6 +97,7 @@ codes! {
     BudgetExhausted "budget_exhausted" 409 Later "The budget is used up";
     CampaignState "campaign_state" 409 Never "Not possible in the campaign's present state";
     FieldNotEditable "field_not_editable" 409 Never "This field cannot change any more";
+    WithdrawalState "withdrawal_state" 409 Never "Not possible in the withdrawal's present state";
     OutsideOrderConflict "outside_order_conflict" 409 Never "This order number was reported otherwise";
     CampaignEnded "campaign_ended" 410 Never "The campaign is over";
     RoomExpired "room_expired" 410 Never "The time of this room is over";

@@ -57,6 +57,8 @@ pub enum Command {
         /// Its id, `cmp_…`
         campaign: CampaignId,
     },
+    /// Do all accounts of the ledger together make zero, and is each the sum of its transfers? The exit code says it
+    TrialBalance,
     /// Compare the payment provider's books, SQL and live orders; mend what a repeat mends, list what differs
     Reconcile {
         /// How many days back
@@ -141,7 +143,7 @@ pub struct Patience {
 /// How often work on money is tried, and how often the books are compared.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Effort {
-    /// Tries after which a refund or a payment waits for a person
+    /// Tries after which a refund, a payment or a withdrawal waits for a person
     #[arg(long, env = "LIEBIAN_REFUND_TRIES", default_value_t = 20, value_parser = value_parser!(u16).range(1..), global = true)]
     pub refund_tries: u16,
     /// Failing calls of one sort that the payment provider bears in a minute; then such calls pause

@@ -41,6 +41,7 @@ async fn main() -> ExitCode {
             admin::verify_chain(proof.as_deref(), &Known { start_fen, floor_fen, commitment })
         }
         Command::Audit { campaign } => admin::audit(settings, campaign).await,
+        Command::TrialBalance => admin::trial_balance(settings).await,
         Command::Reconcile { days } => admin::reconcile(settings, days).await,
     };
     outcome.unwrap_or_else(|why| {

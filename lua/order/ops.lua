@@ -83,7 +83,7 @@ end
 --- A payment that buys nothing goes straight back.
 local function send_back(id, order, op, reason)
   if op.amount > 0 then
-    orders.refund(id, order, op.amount, op.transaction, reason)
+    orders.refund(id, order, op.amount, op.transaction, reason, "taken")
   end
   log.emit("order.payment_returned", { order = id, transaction = op.transaction, reason = reason })
   state.put("orders", id, order)
@@ -165,7 +165,7 @@ function ops.refunded(op)
       order.state = "refunded"
     end
     state.put("orders", op.order, order)
-    log.emit("order.refunded", { order = op.order, number = op.number })
+    log.emit("order.refunded", { order = op.order, number = op.number, amount = refund[1] })
   end
   return reply("refunded", state.raw("orders", op.order))
 end

@@ -69,11 +69,14 @@ function orders.give_up(id, order, now, reason)
   end
 end
 
---- Money goes back: `amount` fen of the payment `transaction`. The number is made here, once, and every retry uses it.
-function orders.refund(id, order, amount, transaction, reason)
+--- Money goes back: `amount` fen of the payment `transaction`. The number is made here, once, and every retry uses it. `from` tells the ledger
+--- where the money is: `taken` (just came in), `received` (paid, the good is not certain yet) or `kept`.
+function orders.refund(id, order, amount, transaction, reason, from)
   local number = #order.refunds + 1
   order.refunds[number] = { amount, 0 }
-  log.emit("order.refund_due", { order = id, number = number, amount = amount, transaction = transaction, reason = reason })
+  log.emit("order.refund_due", {
+    order = id, number = number, amount = amount, transaction = transaction, reason = reason, from = from,
+  })
 end
 
 --- What was paid and is neither back nor on its way back.
@@ -87,13 +90,13 @@ end
 
 --- A paid order is undone whole: units and allowance are free again, everything paid and not yet on its way back goes back.
 function orders.undo(id, order, reason)
-  local amount = orders.kept(order)
+  local amount, from = orders.kept(order), order.state == "paid" and "received" or "kept"
   budget.give(order)
   order.state, order.reason = amount > 0 and "refund_due" or "refunded", reason
   stock.unsell(order.sku, order.quantity)
   limits.count(order.user, -1, "orders")
   if amount > 0 then
-    orders.refund(id, order, amount, order.settled, reason)
+    orders.refund(id, order, amount, order.settled, reason, from)
   end
   state.put("orders", id, order)
 end
@@ -101,11 +104,12 @@ end
 --- The order's good is certain, at this price of a unit. What was paid above it goes back; who paid less pays no more.
 function orders.confirm(id, price)
   local order = state.get("orders", id)
-  local above = math.min((order.unit - price) * order.quantity, orders.kept(order))
+  local amount = orders.kept(order)
+  local above = math.min((order.unit - price) * order.quantity, amount)
   order.state = "confirmed"
-  log.emit("order.confirmed", { order = id })
+  log.emit("order.confirmed", { order = id, amount = amount })
   if above > 0 then
-    orders.refund(id, order, above, order.settled, "tier_reached")
+    orders.refund(id, order, above, order.settled, "tier_reached", "kept")
   end
   state.put("orders", id, order)
 end

@@ -46,7 +46,7 @@ function ops.refund(op, now)
   elseif op.amount == 0 or op.amount == left then
     undo(op.order, order, now, op.reason)
   elseif certain and #order.refunds < MOST_PARTS then
-    orders.refund(op.order, order, op.amount, order.settled, op.reason)
+    orders.refund(op.order, order, op.amount, order.settled, op.reason, "kept")
     state.put("orders", op.order, order)
   else
     return refuse("not_refundable")

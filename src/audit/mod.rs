@@ -6,6 +6,7 @@
 
 pub mod fold;
 pub mod invariants;
+mod money;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub async fn run(
         checks.extend(referral::audit::checks(store, campaign, &fold, end.now).await?);
     }
     checks.push(sql_refunds(store, campaign, &fold, end.now).await?);
+    checks.extend(money::checks(store, campaign).await?);
     checks.push(timers(&fold, end.now));
     checks.push(parked(store, campaign).await?);
     Ok(Report { ok: checks.iter().all(|check| check.ok), checks })

@@ -9,6 +9,7 @@ use crate::group_buy::{desk as room_desk, http as rooms, live as live_rooms, sol
 use crate::order::{acts, desk as order_desk, faults, http as orders, work};
 use crate::referral::{desk as referral_desk, http as referrals, outside_desk, work as sales};
 use crate::share::{assets, desk as share_desk, http as shares, show};
+use crate::withdrawal::{desk as withdrawal_desk, http as wallet};
 use crate::{identity, operator};
 
 /// Every route of every domain.
@@ -27,6 +28,7 @@ fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(referrals::invite).service(referrals::bind).service(referrals::rewards).service(referrals::invitees);
     cfg.service(orders::mine).service(orders::read).service(orders::request_payment).service(orders::cancel);
     cfg.service(orders::take_notification).service(orders::sandbox_pay).service(orders::advance).service(faults::spoil);
+    cfg.service(wallet::balance).service(wallet::my_statement).service(wallet::mine).service(wallet::withdraw).service(wallet::confirm);
     cfg.service(shares::create).service(shares::revoke).service(shares::read);
     cfg.service(show::code).service(assets::file);
 }
@@ -53,5 +55,7 @@ fn operators(cfg: &mut ServiceConfig) {
     cfg.service(work::list_refunds).service(work::refund_done).service(work::retry_refund);
     cfg.service(work::list_payments).service(work::retry_payment).service(work::provider);
     cfg.service(outside_desk::report).service(outside_desk::list).service(sales::list).service(sales::retry);
+    cfg.service(withdrawal_desk::list).service(withdrawal_desk::read).service(withdrawal_desk::approve).service(withdrawal_desk::reject);
+    cfg.service(withdrawal_desk::retry).service(withdrawal_desk::done);
     cfg.service(work::reconciliation).service(work::reconcile);
 }

@@ -27,4 +27,4 @@ mod wallet;
 
 pub use account::{Account, AccountKind};
 pub use post::{Kind, Transfer, post, post_now};
-pub use wallet::{Wallet, lock, wallet};
+pub use wallet::{Wallet, earned_in, lock, wallet};

@@ -76,7 +76,7 @@ impl Row {
 /// Those of the database.
 pub async fn of_user(store: &Store, user: UserId, before: i64, fetch: i64) -> Result<Vec<Entry>, StoreError> {
     // A transfer has the places 2 × line (outgoing) and 2 × line + 1 (incoming), where that side is the user's.
-    const LINES: &str = "WITH mine AS (SELECT * FROM transfers WHERE user_id = $1 AND line <= $2 ORDER BY line DESC LIMIT $3) \
+    const LINES: &str = "WITH mine AS (SELECT * FROM transfers WHERE user_id = $1 AND line <= $2 ORDER BY line DESC LIMIT $3 + 1) \
                          SELECT side.place, mine.reference, mine.at, mine.kind, accounts.kind AS account, side.amount_fen, side.balance_fen, \
                          mine.campaign_id, mine.order_number, mine.level, mine.withdrawal_id FROM mine JOIN ( \
                          SELECT reference, 2 * line AS place, from_account AS account, -amount_fen AS amount_fen, from_after_fen AS balance_fen FROM mine \

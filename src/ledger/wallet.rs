@@ -2,7 +2,7 @@
 
 use super::account::{Account, AccountKind};
 use super::post;
-use crate::id::UserId;
+use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
 use crate::store::{Store, StoreError, Tx, fetch_all};
 
@@ -21,14 +21,13 @@ pub struct Wallet {
     pub withdrawn: Fen,
 }
 
-const BALANCES: &str = "SELECT kind, balance_fen FROM accounts WHERE id IN ($1, $2, $3, $4, $5)";
+/// Nobody earns in more campaigns.
+const MOST_CAMPAIGNS: i64 = 10_000;
+
+const BALANCES: &str = "SELECT kind, balance_fen FROM accounts \
+                        WHERE id IN ('available:' || $1, 'debt:' || $1, 'frozen:' || $1, 'withdrawing:' || $1, 'withdrawn:' || $1)";
 
 type Row = (String, Fen);
-
-fn ids(user: UserId) -> [String; 5] {
-    [Account::Available(user), Account::Debt(user), Account::Frozen(user), Account::Withdrawing(user), Account::Withdrawn(user)]
-        .map(|account| account.to_string())
-}
 
 impl Wallet {
     fn of(rows: &[Row]) -> Self {
@@ -54,8 +53,7 @@ impl Wallet {
 /// # Errors
 /// Those of the database.
 pub async fn wallet(store: &Store, user: UserId) -> Result<Wallet, StoreError> {
-    let [a, b, c, d, e] = ids(user);
-    Ok(Wallet::of(&fetch_all!(store, Row, BALANCES, a, b, c, d, e)?))
+    Ok(Wallet::of(&fetch_all!(store, Row, BALANCES, user)?))
 }
 
 /// Locks a user's accounts until the transaction ends and reads them: what is decided on these balances holds.
@@ -64,6 +62,14 @@ pub async fn wallet(store: &Store, user: UserId) -> Result<Wallet, StoreError> {
 /// Those of the database.
 pub async fn lock(tx: &mut Tx, user: UserId) -> Result<Wallet, StoreError> {
     post::lock(tx, &[Account::Available(user)]).await?;
-    let [a, b, c, d, e] = ids(user);
-    Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, a, b, c, d, e)?))
+    Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, user)?))
+}
+
+/// The campaigns in which a user earned something.
+///
+/// # Errors
+/// Those of the database.
+pub async fn earned_in(store: &Store, user: UserId) -> Result<Vec<CampaignId>, StoreError> {
+    const CAMPAIGNS: &str = "SELECT DISTINCT campaign_id FROM transfers WHERE user_id = $1 AND campaign_id IS NOT NULL LIMIT $2";
+    Ok(fetch_all!(store, (CampaignId,), CAMPAIGNS, user, MOST_CAMPAIGNS)?.into_iter().map(|(campaign,)| campaign).collect())
 }

@@ -21,11 +21,13 @@ pub enum Call {
     Close,
     /// "Was this paid?"
     Query,
+    /// "Pay this withdrawal out."
+    Payout,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Refund, Self::Close, Self::Query];
+    pub const ALL: [Self; 4] = [Self::Refund, Self::Close, Self::Query, Self::Payout];
 
     /// Its word.
     #[must_use]
@@ -34,6 +36,7 @@ impl Call {
             Self::Refund => "refund",
             Self::Close => "close",
             Self::Query => "query",
+            Self::Payout => "payout",
         }
     }
 }

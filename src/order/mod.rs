@@ -26,6 +26,7 @@ pub mod desk;
 pub mod errands;
 pub mod faults;
 pub mod http;
+mod money;
 pub mod ops;
 pub mod projection;
 pub mod provider;

@@ -1,9 +1,9 @@
-//! The log's orders, in SQL. The work that their events ask for is in [`super::errands`].
+//! The log's orders, in SQL. The work that their events ask for is in [`super::errands`], the money that they move in `money`.
 
 use std::sync::LazyLock;
 
-use super::errands;
 use super::row::{OrderRow, State};
+use super::{errands, money};
 use crate::id::{CampaignId, ChainId, NotAnId, OrderId, RoomId, UserId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
 use crate::store::{BulkRows, StoreError, bulk_row};
@@ -74,7 +74,8 @@ impl Projection for OrderProjection {
         let decided: Vec<_> = decided.map(|order| Decided { order_id: order.id }).collect();
         statements.add(&ORDERS, &orders)?;
         statements.add(&UNCLAIMED, &decided)?;
-        errands::of(batch, self.provider, statements)
+        errands::of(batch, self.provider, statements)?;
+        money::of(batch, statements)
     }
 }
 

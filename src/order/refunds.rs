@@ -19,7 +19,7 @@ use crate::store::{StoreError, execute, fetch_all, fetch_optional};
 /// A provider that has not answered for so long has failed.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Whoever tries has the row for itself for so long, in seconds: longer than a provider may take.
-const LEASE: i64 = 15;
+pub(crate) const LEASE: i64 = 15;
 /// A campaign that is being brought back is asked again after so long, in seconds.
 const RECOVERING: i64 = 1;
 
@@ -140,7 +140,7 @@ impl Cashier {
 }
 
 /// The provider's answer, or that there was none in time.
-pub(super) async fn answered<T>(asked: super::provider::Asked<'_, T>) -> Result<T, ProviderError> {
+pub(crate) async fn answered<T>(asked: super::provider::Asked<'_, T>) -> Result<T, ProviderError> {
     within(ANSWER, asked).await
 }
 

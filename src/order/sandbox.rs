@@ -20,9 +20,9 @@ pub const SANDBOX: &str = "sandbox";
 /// The sandbox provider and its books.
 #[derive(Clone)]
 pub struct Sandbox {
-    pub(super) store: Store,
+    pub(crate) store: Store,
     secrets: Arc<Secrets>,
-    clock: Arc<Clock>,
+    pub(crate) clock: Arc<Clock>,
 }
 
 /// How the notification of a payment is to come.
@@ -193,11 +193,11 @@ impl Sandbox {
     }
 }
 
-fn failed() -> ProviderError {
+pub(crate) fn failed() -> ProviderError {
     ProviderError("not done: the sandbox was told to fail".to_owned())
 }
 
-fn lost() -> ProviderError {
+pub(crate) fn lost() -> ProviderError {
     ProviderError("no answer: the sandbox was told to lose it".to_owned())
 }
 
@@ -215,7 +215,7 @@ impl Provider for Sandbox {
 
     fn close(&self, order: OrderId, amount: Fen) -> Asked<'_, Closing> {
         Box::pin(async move {
-            match self.fault(Call::Close).await? {
+            match self.fault_of(Call::Close).await? {
                 Some(Fault::Fail) => return Err(failed()),
                 Some(Fault::Delay) => return Ok(Closing::Unknown),
                 Some(Fault::Lose) => return self.close_once(order, amount).await.and(Err(lost())),
@@ -228,7 +228,7 @@ impl Provider for Sandbox {
 
     fn query(&self, order: OrderId) -> Asked<'_, Option<Payment>> {
         Box::pin(async move {
-            let fault = self.fault(Call::Query).await?;
+            let fault = self.fault_of(Call::Query).await?;
             match fault {
                 Some(Fault::Fail) => return Err(failed()),
                 Some(Fault::Lose) => return Err(lost()),
@@ -245,7 +245,7 @@ impl Provider for Sandbox {
 
     fn refund(&self, refund: Refund) -> Asked<'_, Refunding> {
         Box::pin(async move {
-            match self.fault(Call::Refund).await? {
+            match self.fault_of(Call::Refund).await? {
                 Some(Fault::Fail) => return Err(failed()),
                 Some(Fault::Delay) => return Ok(Refunding::UnderWay),
                 Some(Fault::Lose) => return self.refund_once(&refund).await.and(Err(lost())),

@@ -7,6 +7,7 @@ mod chain_model;
 mod faults;
 mod http;
 mod layers;
+mod ledger;
 mod model;
 mod program;
 mod referral_model;

@@ -42,14 +42,19 @@ pub const EVENTS: &[About] = &[
     ("order.closing", "Its hold is over, and the provider is asked to close the payment.", ""),
     ("order.released", "It was given up unpaid; seat and units are free.", "reason"),
     ("order.paid", "It is paid.", "transaction amount_fen"),
-    ("order.confirmed", "Its good is certain: its room has formed, or it needs none.", ""),
+    ("order.confirmed", "Its good is certain: its room has formed, or it needs none.", "amount_fen"),
     ("order.fulfilled", "Its goods were handed over.", ""),
     ("order.called_off", "An operator has called it off while its payment could still come; one that comes goes back.", "reason"),
     ("order.undone", "An operator has undone it after it was paid; all that is kept of its money goes back.", "reason"),
     ("order.seated_again", "A payment came late and found the seat still free.", ""),
     ("order.payment_returned", "A payment that buys nothing goes back.", "transaction reason"),
-    ("order.refund_due", "Money is to go back; `number` counts the order's refunds.", "number amount_fen transaction reason"),
-    ("order.refunded", "That refund was executed.", "number"),
+    (
+        "order.refund_due",
+        "Money is to go back; `number` counts the order's refunds. `from`: it has just been `taken`, was `received` and its good not certain, \
+         or was `kept`.",
+        "number amount_fen transaction reason from",
+    ),
+    ("order.refunded", "That refund was executed.", "number amount_fen"),
     ("timer.broken", "A deadline could not be kept and is tried again in a minute: tell the engine's makers.", "timer error"),
 ];
 

@@ -40,4 +40,6 @@ mod slowness;
 mod solo;
 mod strangers;
 mod switches;
+mod wallet;
+mod withdrawals;
 mod words;

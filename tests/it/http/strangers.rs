@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Document, Operation, Shopper, TestApp, bargain, served};
 
 /// What `{…}` stands for: things that are whose they are. Whoever else asks for one learns nothing, not even that it is there.
-const PRIVATE: [&str; 1] = ["orders"];
+const PRIVATE: [&str; 2] = ["orders", "withdrawals"];
 /// Things that anybody may look at or take part in. What only its maker may do with them is `forbidden` to others.
 const PUBLIC: [&str; 7] = ["campaigns", "rooms", "chains", "shares", "s", "payments", "assets"];
 /// Roles, each may do what those before it may.
@@ -21,6 +21,7 @@ struct Ada {
     room: String,
     chain: String,
     order: String,
+    withdrawal: String,
     share: String,
     secrets: Vec<String>,
 }
@@ -39,9 +40,12 @@ impl Ada {
         let chain = app.start_chain(&who, &bargains).await.expect(201).at("/chain/id");
         let share = json!({"campaign_id": campaign, "target_id": seat.room});
         let share = app.post("/v1/shares").by(&who).json(share).await.expect(201).at("/token");
+        let programme = app.programme(&json!({})).await;
+        app.earned(&who, &programme, 5000).await;
+        let withdrawal = app.withdraw(&who, 700).await.expect(201).at("/withdrawal/id");
         let secrets = [&who.session, &who.device, &who.user_id, &seat.order, &paid.order].map(String::clone);
         let secrets = secrets.into_iter().chain(["Adelaide".to_owned(), "Byron".to_owned()]).collect();
-        Self { who, campaign, room: seat.room, chain, order: seat.order, share, secrets }
+        Self { who, campaign, room: seat.room, chain, order: seat.order, withdrawal, share, secrets }
     }
 
     fn id(&self, kind: &str) -> String {
@@ -50,6 +54,7 @@ impl Ada {
             "rooms" => self.room.clone(),
             "chains" => self.chain.clone(),
             "orders" => self.order.clone(),
+            "withdrawals" => self.withdrawal.clone(),
             "shares" | "s" => self.share.clone(),
             "payments" => "sandbox".to_owned(),
             "assets" => "none".to_owned(),
@@ -128,7 +133,9 @@ served! {
             ada.is_unseen(&operation, &operation.at(|kind| ada.id(kind)), &answer);
             if operation.path.starts_with("/v1/me/") {
                 let answer = app.get(&operation.path).by(&carl).await;
-                assert_eq!((answer.status, &answer.json["items"]), (200, &json!([])), "{}", operation.id);
+                let nothing = json!({"available_fen": 0, "frozen_fen": 0, "withdrawing_fen": 0, "withdrawn_fen": 0});
+                let nothing = if operation.path.ends_with("/balance") { nothing } else { json!({"items": [], "next_cursor": null}) };
+                assert_eq!((answer.status, &answer.json), (200, &nothing), "{}", operation.id);
                 private += 1;
             }
             if kinds(&operation).iter().any(|kind| PRIVATE.contains(&&**kind)) {

@@ -11,7 +11,6 @@ const NOT_REACHABLE: &[(&str, &str)] = &[
     ("self_invite", "referral bonds"),
     ("bond_cycle", "referral bonds"),
     ("already_bound", "referral bonds"),
-    ("balance_too_low", "withdrawals"),
     ("outside_order_conflict", "outside orders"),
     ("overloaded", "needs a full lane or a busy database: the tests of the lane and of the store meet it"),
 ];
@@ -47,6 +46,8 @@ const MET: &[(&str, &str, &str)] = &[
     ("order_not_fulfillable", "orders", "the_goods_of_a_certain_order_are_handed_over_once"),
     ("not_refundable", "payments", "a_refund_the_provider_executes_is_not_the_shops_to_report"),
     ("budget_exhausted", "switches", "the_loss_budget_is_never_overspent_and_pauses_the_campaign"),
+    ("balance_too_low", "withdrawals", "a_balance_that_is_too_low_is_said"),
+    ("withdrawal_state", "withdrawals", "a_large_one_waits_for_an_operator"),
     ("campaign_state", "campaigns", "a_draft_is_nothing_to_shoppers"),
     ("field_not_editable", "campaigns", "a_live_campaign_changes_in_harmless_fields_only_and_at_once"),
     ("campaign_ended", "running", "an_ended_campaign_opens_nothing_and_lets_open_rooms_fill"),

@@ -142,6 +142,21 @@ fn order_told<'a>(id: &str, order: &OrderRow, of: impl Fn(&str) -> &'a Vec<Field
     back.sort_unstable();
     let executed: Vec<_> = (1..).zip(&order.refunds).filter(|(_, refund)| refund.1 == 1).map(|(number, _)| number).collect();
     assert_eq!(back, executed, "order {id}");
+    let fen = |name: &str, from: &str| -> i64 {
+        let counts = |event: &&Fields| from.is_empty() || event["from"].as_str() == Some(from);
+        of(name).iter().filter(counts).map(|event| event["amount"].as_i64().unwrap()).sum()
+    };
+    let (paid, confirmed) = (fen("order.paid", ""), fen("order.confirmed", ""));
+    let books = (paid - confirmed - fen("order.refund_due", "received"), confirmed - fen("order.refund_due", "kept"));
+    let left = order.paid - order.refunds.iter().map(|RefundRow(fen, _)| *fen).sum::<i64>();
+    let right = match order.state {
+        State::Paid => (left, 0),
+        State::Confirmed | State::Fulfilled => (0, left),
+        State::Held | State::Closing | State::Released | State::RefundDue | State::Refunded => (0, 0),
+    };
+    assert_eq!(books, right, "order {id}: received and kept as its events tell");
+    assert_eq!(paid + fen("order.refund_due", "taken"), order.paid, "order {id}");
+    assert_eq!(fen("order.refunded", ""), order.refunded, "order {id}");
     let given_up = of("order.released").len();
     let again = of("order.seated_again").len();
     assert!(again <= 1 && given_up <= 1 && again <= given_up, "order {id}: released {given_up} times, seated again {again} times");

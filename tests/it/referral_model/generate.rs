@@ -138,8 +138,12 @@ pub struct Maker {
     sent: Vec<Sent<Op>>,
 }
 
+pub fn shopper(number: u8) -> String {
+    format!("user{number:0>12}")
+}
+
 pub fn deep(place: u8) -> String {
-    format!("deep{place}")
+    format!("deep{place:0>12}")
 }
 
 impl Maker {
@@ -154,11 +158,10 @@ impl Maker {
     }
 
     fn sent(&self, wish: &Wish, book: &Book, rules: &ReferralRules, now: i64) -> Sent<Op> {
-        let user = |user: u8| format!("user{user}");
         let party = |of: u8, party: Party| match party {
-            Party::User(other) => user(other),
+            Party::User(other) => shopper(other),
             Party::Deep(place) => deep(place),
-            Party::Same => book.bonds.get(&user(of)).map_or_else(|| user(0), |bond| bond.inviter.clone()),
+            Party::Same => book.bonds.get(&shopper(of)).map_or_else(|| shopper(0), |bond| bond.inviter.clone()),
         };
         let again = |back: usize| {
             let last = self.sent.len().checked_sub(1);
@@ -166,19 +169,19 @@ impl Maker {
         };
         let op = match *wish {
             Wish::Bind { user: invited, inviter, newcomer, key } => {
-                let op = Op::Bind { user: user(invited), inviter: party(invited, inviter), newcomer };
+                let op = Op::Bind { user: shopper(invited), inviter: party(invited, inviter), newcomer };
                 // One key, one body, whatever the op: a collision of keys with another op is a replay of the first one's answer.
                 return key.map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
             }
             Wish::SetBond { user: invited, inviter } => {
                 let inviter = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();
-                Op::SetBond { user: user(invited), inviter, by: "key", reason: "asked for" }
+                Op::SetBond { user: shopper(invited), inviter, by: "key", reason: "asked for" }
             }
             Wish::Sale(sale) => Op::ReportSale(Report {
                 sale: format!("sale{}", sale.number),
-                buyer: user(6),
-                level1: sale.users.0.map(user).unwrap_or_default(),
-                level2: sale.users.1.map(user).unwrap_or_default(),
+                buyer: shopper(6),
+                level1: sale.users.0.map(shopper).unwrap_or_default(),
+                level2: sale.users.1.map(shopper).unwrap_or_default(),
                 fen1: sale.fen.0,
                 fen2: sale.fen.1,
                 back1: sale.fen.0 * sale.back.0 / 100,

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use liebian::campaign::projection::CampaignProjection;
+use liebian::referral::projection::ReferralProjection;
+
 use super::book::Book;
 use super::generate::{Case, Maker, case, deep};
 use super::rows::Op;
@@ -46,8 +49,13 @@ const WANTED: &[&str] = &[
 /// What a referral campaign's log fills.
 static PROJECTED: Projected = Projected {
     kind: "referral",
-    tables: &[("log_entries", "first_seq")],
-    projections: || vec![Box::new(liebian::campaign::projection::CampaignProjection)],
+    tables: &[
+        ("bonds", "user_id"),
+        ("bond_history", "seq"),
+        ("rewards", "order_number, level"),
+        ("log_entries", "first_seq"),
+    ],
+    projections: || vec![Box::new(CampaignProjection), Box::new(ReferralProjection)],
 };
 
 impl model::Case<Book> for Case {

@@ -160,7 +160,7 @@ impl TestApp {
         client.get_multiplexed_async_connection().await.expect("connect to Redis")
     }
 
-    /// Ends the test: the log is in SQL, nothing is parked, the server ends when told to and has logged no error.
+    /// Ends the test: the log is in SQL, nothing is parked, the ledger balances, the server ends when told to and has logged no error.
     pub async fn finish(self) {
         if self.running().is_none() {
             self.restart().await;
@@ -168,6 +168,8 @@ impl TestApp {
         self.wait_until_projected().await;
         let (parked,) = fetch_one!(self.store(), (i64,), "SELECT COUNT(*) FROM parked_events").expect("parked events");
         assert_eq!(parked, 0, "events are parked");
+        let trial = liebian::ledger::trial::of_all(self.store()).await.expect("trial balance");
+        assert!(trial.holds(), "the ledger does not balance: {trial:?}");
         self.stop().await;
         let errors = self.unexpected_errors();
         assert!(errors.is_empty(), "unexpected errors in the log:\n{}", errors.join("\n"));

@@ -14,6 +14,7 @@ mod redis;
 mod referral;
 mod second;
 mod shop;
+mod wallet;
 mod wire;
 
 pub use app::{ADMIN_KEY, SECRET, Setup, TestApp, hot_key};

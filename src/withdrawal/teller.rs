@@ -1,0 +1,149 @@
+//! The teller: carries approved withdrawals to the payout provider until it is known what became of them.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::provider::{Outcome, Payout, PayoutProvider};
+use super::records::{self, State};
+use super::steps;
+use crate::clock::{Clock, UnixMs};
+use crate::config::Effort;
+use crate::id::{UserId, WithdrawalId};
+use crate::money::Fen;
+use crate::order::budget::{Budget, Call};
+use crate::order::cashier::{ROUND, pause};
+use crate::order::provider::{ProviderError, SHOP};
+use crate::order::refunds::{LEASE, answered};
+use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
+
+/// Pays withdrawals out.
+pub struct Teller {
+    store: Store,
+    clock: Arc<Clock>,
+    /// Who pays new withdrawals out.
+    pub provider: Arc<dyn PayoutProvider>,
+    budget: Budget,
+    /// Tries after which a person is asked.
+    tries: i64,
+    /// Wakes the worker before its next round.
+    pub wake: Notify,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: WithdrawalId,
+    user_id: UserId,
+    amount_fen: Fen,
+    attempts: i64,
+    next_attempt_at: UnixMs,
+}
+
+impl Teller {
+    /// A teller that pays through `provider`, as patient with it as `effort` says.
+    #[must_use]
+    pub fn new(store: Store, clock: Arc<Clock>, provider: Arc<dyn PayoutProvider>, effort: Effort) -> Self {
+        let budget = Budget::new(store.clone(), provider.name(), effort.provider_failures_per_minute);
+        Self { store, clock, provider, budget, tries: effort.refund_tries.into(), wake: Notify::new() }
+    }
+
+    /// One round over the withdrawals that are due; answers whether there were any.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn round(&self) -> Result<bool, StoreError> {
+        const DUE: &str = "SELECT id, user_id, amount_fen, attempts, next_attempt_at FROM withdrawals \
+                           WHERE state IN ('approved', 'awaiting_user') AND provider = $1 AND next_attempt_at <= $2 \
+                           ORDER BY next_attempt_at LIMIT $3";
+        if self.provider.name() == SHOP || self.pauses().await? {
+            return Ok(false); // people of the shop work through theirs
+        }
+        let due = fetch_all!(&self.store, Row, DUE, self.provider.name(), self.clock.now(), ROUND)?;
+        for row in &due {
+            if !self.pay_out(row).await? && self.pauses().await? {
+                break;
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    /// Asks after one withdrawal now, if this server pays it out and calls do not pause.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn look(&self, id: WithdrawalId) -> Result<(), StoreError> {
+        const ONE: &str = "SELECT id, user_id, amount_fen, attempts, next_attempt_at FROM withdrawals \
+                           WHERE id = $1 AND state IN ('approved', 'awaiting_user') AND provider = $2";
+        if self.provider.name() != SHOP
+            && !self.pauses().await?
+            && let Some(row) = fetch_optional!(&self.store, Row, ONE, id, self.provider.name())?
+        {
+            self.pay_out(&row).await?;
+        }
+        Ok(())
+    }
+
+    async fn pauses(&self) -> Result<bool, StoreError> {
+        Ok(self.budget.left(Call::Payout, self.clock.now()).await?.paused_until.is_some())
+    }
+
+    /// One try; false when the provider failed.
+    async fn pay_out(&self, row: &Row) -> Result<bool, StoreError> {
+        const TAKE: &str = "UPDATE withdrawals SET attempts = attempts + 1, next_attempt_at = $1 \
+                            WHERE id = $2 AND state IN ('approved', 'awaiting_user') AND next_attempt_at = $3";
+        let now = self.clock.now();
+        if execute!(&self.store, TAKE, now.plus_seconds(LEASE), row.id, row.next_attempt_at)? == 0 {
+            return Ok(true); // somebody else tries
+        }
+        let payout = Payout { number: row.id, user: row.user_id, amount: row.amount_fen };
+        let outcome = answered(self.provider.pay_out(payout)).await;
+        let (now, next) = (self.clock.now(), self.clock.now().plus_seconds(pause(row.attempts + 1)));
+        let mut tx = self.store.begin().await?;
+        let fine = match &outcome {
+            Ok(Outcome::Done) => {
+                if !steps::done(&mut tx, row.id, now).await? && self.is_returned(row.id).await? {
+                    tracing::error!(withdrawal = %row.id, "was paid out after it had been returned: a person must know");
+                }
+                true
+            }
+            Ok(Outcome::Refused(reason)) => steps::refused(&mut tx, row.id, reason, now).await.map(|_news| true)?,
+            Ok(Outcome::AwaitsUser(confirmation)) => {
+                steps::awaits_user(&mut tx, row.id, confirmation, (now, next)).await?;
+                true
+            }
+            Ok(Outcome::UnderWay) => {
+                const LATER: &str = "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user')";
+                execute!(&mut tx, LATER, next, row.id)?;
+                true
+            }
+            Err(error) => {
+                let stuck = row.attempts + 1 >= self.tries;
+                Self::failed(&mut tx, row, error, (now, next), stuck).await?;
+                false
+            }
+        };
+        tx.commit().await?;
+        if !fine {
+            self.budget.failed(Call::Payout, now).await?;
+        }
+        Ok(fine)
+    }
+
+    async fn is_returned(&self, id: WithdrawalId) -> Result<bool, StoreError> {
+        let found = records::find(&self.store, id).await?;
+        Ok(found.is_some_and(|record| record.withdrawal.state == State::Returned))
+    }
+
+    async fn failed(
+        tx: &mut crate::store::Tx,
+        row: &Row,
+        error: &ProviderError,
+        (now, next): (UnixMs, UnixMs),
+        stuck: bool,
+    ) -> Result<(), StoreError> {
+        const FAILED: &str = "UPDATE withdrawals SET last_error = $1, next_attempt_at = $2, updated_at = $3, \
+                              state = CASE WHEN $4 THEN 'stuck' ELSE state END WHERE id = $5 AND state IN ('approved', 'awaiting_user')";
+        tracing::warn!(withdrawal = %row.id, tries = row.attempts + 1, stuck, %error, "a withdrawal was not paid out");
+        execute!(tx, FAILED, error.to_string(), next, now, stuck, row.id).map(|_row| ())
+    }
+}
