@@ -19,7 +19,8 @@ mod rows;
 mod rules;
 mod run;
 
-pub use frame::{Answer, Cells, Frame, Kind};
+pub use book::Book;
+pub use frame::{Answer, Cells, Frame, Kind, Reference};
 pub use hot::{Campaign, EPOCH, Hot, engine};
 pub use ops::{Op, Sent};
 pub use projected::Projected;
@@ -27,5 +28,3 @@ pub use rows::{Cell, Payload, Row, Said, read, remembered, row, score};
 pub use rules::{START, definition};
 pub use run::{Case, Run, check};
 
-/// A group-buy's model.
-pub type Reference = frame::Reference<book::Book>;

@@ -6,5 +6,6 @@
 mod book;
 mod generate;
 mod invariants;
+mod ledger;
 mod property;
 mod rows;
