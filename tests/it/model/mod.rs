@@ -26,5 +26,5 @@ pub use ops::{Op, Sent};
 pub use projected::Projected;
 pub use rows::{Cell, Payload, Row, Said, read, remembered, row, score};
 pub use rules::{START, definition};
-pub use run::{Case, Run, check};
+pub use run::{Case, Run, catches, check};
 

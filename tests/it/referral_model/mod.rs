@@ -7,5 +7,6 @@ mod book;
 mod generate;
 mod invariants;
 mod ledger;
+mod mutants;
 mod property;
 mod rows;
