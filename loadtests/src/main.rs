@@ -2,6 +2,7 @@
 
 mod bench;
 mod spike;
+mod tree;
 mod usual;
 
 use std::error::Error;
@@ -28,6 +29,8 @@ enum Command {
     Spike(spike::Args),
     /// Starts its own servers and measures them against each other
     Bench(bench::Args),
+    /// Grows an invitation tree to a million users in a Redis of its own, and measures what binds and sales cost on the way
+    Tree(tree::Args),
     /// An empty handler, as `bench` compares with
     #[command(hide = true)]
     Noop { port: u16 },
@@ -41,6 +44,7 @@ fn main() -> Outcome<()> {
         Command::Noop { port } => Ok(actix_web::rt::System::new().block_on(usual::noop(port))?),
         Command::Usual { port, redis_url, secret } => actix_web::rt::System::new().block_on(usual::serve(port, &redis_url, &secret)),
         Command::Spike(args) => runtime()?.block_on(spike::main(args)),
+        Command::Tree(args) => runtime()?.block_on(tree::main(args)),
         Command::Bench(args) => runtime()?.block_on(bench::main(args)),
     }
 }

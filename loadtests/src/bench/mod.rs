@@ -41,6 +41,8 @@ const SINGLE: usize = 20_000;
 const COSTED: usize = 20_000;
 /// Rooms whose log is projected.
 const BACKLOG: u64 = 20_000;
+/// Shoppers whose codes the others are bound by.
+const INVITERS: usize = 64;
 /// More requests a second than this machine will do; so many are made ready.
 const MOST_PER_SECOND: usize = 60_000;
 
@@ -59,7 +61,7 @@ pub struct Args {
     /// Connections of the load generator
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
-    /// Only these parts, comma-separated: page, sold_out, join, cut, baseline, streams, raw, memory, projection
+    /// Only these parts, comma-separated: page, sold_out, join, cut, bind, baseline, streams, raw, memory, projection
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Seats at which memory and the cost of a join are looked at
@@ -161,6 +163,10 @@ impl Bench {
         if self.wants("cut") {
             self.tell(round, "cuts");
             figures.add("cut_rps", self.cut().await?);
+        }
+        if self.wants("bind") {
+            self.tell(round, "binds");
+            figures.add("bind_rps", self.bind().await?);
         }
         if self.wants("baseline") {
             self.tell(round, "joins the usual way");
@@ -319,6 +325,25 @@ impl Bench {
         Ok(rate)
     }
 
+    /// Every bind is of a shopper of their own, to one of some inviters.
+    async fn bind(&self) -> Outcome<f64> {
+        let campaign = self.programme().await?;
+        let mut codes = Vec::new();
+        for inviter in self.shoppers(INVITERS).await? {
+            let made = self.once(&inviter, &format!("/v1/campaigns/{campaign}/invites"), "{}").await?;
+            codes.push(made["invite_code"].as_str().ok_or("no invite code")?.to_owned());
+        }
+        let mut requests = Requests::new(self.directory.path(), "binds")?;
+        for (shopper, code) in self.shoppers(self.most()).await?.iter().zip(codes.iter().cycle()) {
+            requests.post(&format!("/v1/campaigns/{campaign}/bonds"), &shopper.headers, &json!({"invite_code": code}).to_string())?;
+        }
+        self.quiet(campaign).await?;
+        let rate = no_refusals(self.replay(&self.liebian.server, requests, self.args.seconds).await?, "bind")?;
+        self.quiet(campaign).await?;
+        self.audit(campaign).await?;
+        Ok(rate)
+    }
+
     async fn costs(&self) -> Outcome<Costs> {
         let mut redis = redis::Client::open(self.liebian.redis_url()?)?.get_multiplexed_async_connection().await?;
         let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
@@ -373,6 +398,16 @@ impl Bench {
             "kind": "bargain", "title": "Benchmark", "surface": "web", "rules_text": "A campaign that a benchmark made for itself.",
             "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "cuts": {"helpers": SIZE, "curve": "front_loaded"},
             "items": [{"sku": "load", "title": "Load", "list_price_fen": 29_900, "floor_price_fen": 9_900, "stock": 1}],
+        });
+        self.put_in_force(&definition).await
+    }
+
+    /// A referral programme that takes everybody.
+    async fn programme(&self) -> Outcome<CampaignId> {
+        let definition = json!({
+            "kind": "referral", "title": "Benchmark", "surface": "web", "rules_text": "A campaign that a benchmark made for itself.",
+            "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2099-01-01T00:00:00Z", "items": [],
+            "levels": [{"basis_points": 1000}, {"basis_points": 300}], "acknowledge_level_two": true, "bond": {"newcomers_only": false},
         });
         self.put_in_force(&definition).await
     }

@@ -14,9 +14,10 @@ pub struct Figures {
 }
 
 /// Ratio, what is divided, by what, the aim if there is one.
-const RATIOS: [(&str, &str, &str, Option<f64>); 10] = [
+const RATIOS: [(&str, &str, &str, Option<f64>); 11] = [
     ("join_over_noop", "join_rps", "noop_rps", Some(0.5)),
     ("cut_over_noop", "cut_rps", "noop_rps", None),
+    ("bind_over_noop", "bind_rps", "noop_rps", None),
     ("join_over_baseline", "join_rps", "baseline_join_rps", Some(4.0)),
     ("page_over_noop", "page_rps", "noop_rps", Some(0.8)),
     ("page_over_same_bytes", "page_rps", "same_bytes_as_page_rps", None),
