@@ -42,8 +42,15 @@ pub struct Args {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op {
-    Publish { definition: Box<ReferralRules>, stock: Vec<(String, i64)> },
-    Bind { user: String, inviter: String, newcomer: bool },
+    Publish {
+        definition: Box<ReferralRules>,
+        stock: Vec<(String, i64)>,
+    },
+    Bind {
+        user: String,
+        inviter: String,
+        newcomer: bool,
+    },
     ReportSale {
         sale: String,
         buyer: String,

@@ -119,7 +119,12 @@ impl Rig {
         // Spread over the range as chance would: an odd factor permutes the numbers.
         let n = self.next_user.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let text = format!("{n:016X}");
-        Shopper { user: UserId::from_hot(&text).expect("digits"), device: DeviceId::from_hot(&text).expect("digits"), share: None, referral: None }
+        Shopper {
+            user: UserId::from_hot(&text).expect("digits"),
+            device: DeviceId::from_hot(&text).expect("digits"),
+            share: None,
+            referral: None,
+        }
     }
 
     /// One room with all its seats.

@@ -74,8 +74,11 @@ pub struct Sale {
 pub fn rules() -> impl Strategy<Value = ReferralRules> {
     let some = |often: f64, values: std::ops::RangeInclusive<i64>| prop::option::weighted(often, values);
     let times = (prop_oneof![5 => Just(0i64), 1 => Just(50_000)], prop_oneof![1 => Just(7_200_000i64), 2 => Just(400_000_000)]);
-    let bonds = (prop::bool::weighted(0.3), any::<bool>(), some(0.4, 100_000..=900_000), some(0.4, 50_000..=700_000));
-    let budget = prop_oneof![2 => Just(None), 1 => (1..=3_000i64).prop_map(Some), 2 => (1..=8i64).prop_map(|hundreds| Some(hundreds * 100))];
+    // As long as time often goes on at once, so that the very moment is met at which they end.
+    let spans = || prop::option::weighted(0.5, prop::sample::select(vec![1_000i64, 100_000, 101_000, 300_000, 900_000]));
+    let bonds = (prop::bool::weighted(0.3), any::<bool>(), spans(), spans());
+    let budget =
+        prop_oneof![2 => Just(None), 1 => (1..=3_000i64).prop_map(Some), 2 => (1..=8i64).prop_map(|hundreds| Some(hundreds * 100))];
     (times, bonds, budget, some(0.5, 1..=1_500)).prop_map(
         |((begins, lasts), (newcomers_only, first_touch, expires_after, protected), budget, daily_budget)| ReferralRules {
             version: 1,
@@ -94,8 +97,12 @@ pub fn rules() -> impl Strategy<Value = ReferralRules> {
 
 pub fn case() -> impl Strategy<Value = Case> {
     let deep = prop_oneof![4 => Just(0u8), 1 => 61..=66u8];
-    (rules(), prop::bool::weighted(0.1), deep, prop::collection::vec(round(), 1..20))
-        .prop_map(|(rules, early, deep, rounds)| Case { rules, early, deep, rounds })
+    (rules(), prop::bool::weighted(0.1), deep, prop::collection::vec(round(), 1..20)).prop_map(|(rules, early, deep, rounds)| Case {
+        rules,
+        early,
+        deep,
+        rounds,
+    })
 }
 
 fn round() -> impl Strategy<Value = Round> {
@@ -110,7 +117,8 @@ fn round() -> impl Strategy<Value = Round> {
 /// A report of a sale.
 pub fn sale() -> impl Strategy<Value = Sale> {
     let user = || prop::option::weighted(0.85, 0..7u8);
-    let fen = || prop_oneof![1 => Just(0i64), 3 => 1..=600i64, 3 => (1..=6i64).prop_map(|hundreds| hundreds * 100), 1 => Just(10_000_000_000)];
+    let fen =
+        || prop_oneof![1 => Just(0i64), 3 => 1..=600i64, 3 => (1..=6i64).prop_map(|hundreds| hundreds * 100), 1 => Just(10_000_000_000)];
     let back = || prop_oneof![4 => Just(0i64), 2 => 1..100i64, 2 => Just(100), 1 => Just(250)];
     let freeze = prop_oneof![1 => Just(0i64), 3 => Just(300_000), 1 => Just(700_000)];
     let fulfilled = prop::option::weighted(0.4, prop_oneof![4 => Just(0i64), 2 => Just(1_000), 2 => Just(600_000), 1 => Just(-2_000)]);
@@ -178,7 +186,8 @@ impl Maker {
             Wish::Bind { user: invited, inviter, newcomer, key } => {
                 let op = Op::Bind { user: shopper(invited), inviter: party(invited, inviter), newcomer };
                 // One key, one body, whatever the op: a collision of keys with another op is a replay of the first one's answer.
-                return key.map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
+                return key
+                    .map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
             }
             Wish::SetBond { user: invited, inviter } => {
                 let inviter = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();
