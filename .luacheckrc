@@ -3,5 +3,5 @@
 std = "lua51"
 max_line_length = 140
 read_globals = { "redis", "cmsgpack", "struct", "KEYS", "ARGV" }
-globals = { "schema", "state", "log", "timers", "stock", "limits", "rules", "budget", "orders", "seats", "members", "terms", "rooms", "schedules", "cuts", "chains", "program", "ops", "due", "reply", "refuse", "fence" }
+globals = { "schema", "state", "log", "timers", "stock", "limits", "rules", "budget", "orders", "seats", "members", "terms", "rooms", "schedules", "cuts", "chains", "bonds", "purse", "program", "ops", "due", "reply", "refuse", "fence" }
 files["lua/lib/names.lua"] = { ignore = { "211", "221" } }

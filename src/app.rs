@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use actix_web::web::Data;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::bargain;
 use crate::bargain::projection::ChainProjection;
 use crate::bargain::view::ChainView;
-use crate::campaign::live::{self, Definitions};
+use crate::campaign::live::{self, Definitions, Live};
 use crate::campaign::projection::CampaignProjection;
 use crate::campaign::report::Reports;
 use crate::campaign::view::CampaignView;
@@ -43,23 +43,32 @@ use crate::order::projection::OrderProjection;
 use crate::order::provider::{Provider, Shop};
 use crate::order::sandbox::Sandbox;
 use crate::projector::{Projection, Projector, keeper};
+use crate::referral;
+use crate::referral::attribution::Programmes;
+use crate::referral::invites::Invites;
+use crate::referral::projection::ReferralProjection;
+use crate::referral::sales::SaleProjection;
+use crate::referral::teller::Teller;
+use crate::referral::view::BondView;
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
 use crate::withdrawal::provider::PayoutProvider;
-use crate::withdrawal::teller::Teller;
+use crate::withdrawal::teller::Teller as Payer;
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How often cashier and teller look for work that nobody woke them for.
-const CASHIER_EVERY: Duration = Duration::from_millis(250);
+const WORK_EVERY: Duration = Duration::from_millis(250);
 /// How often other processes' sandbox clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the next reconciliation is due.
 const TURN_EVERY: Duration = Duration::from_secs(1);
 /// How far a reconciliation by schedule goes back, in days.
 const RECONCILED_DAYS: u16 = 3;
+/// How often it is looked which referral campaigns are live.
+const PROGRAMMES_EVERY: Duration = Duration::from_millis(900);
 /// SQL this far behind is no longer ready.
 const READY_LAG: Duration = Duration::from_secs(5);
 
@@ -69,6 +78,7 @@ pub fn program_of(kind: &str) -> Option<&'static Program> {
     match kind {
         "group_buy" => Some(&group_buy::PROGRAM),
         "bargain" => Some(&bargain::PROGRAM),
+        "referral" => Some(&referral::PROGRAM),
         _ => None,
     }
 }
@@ -94,14 +104,20 @@ pub struct App {
     checked: tokio::sync::Mutex<Option<(Instant, Vec<Check>)>>,
     /// Money's way in and out.
     pub cashier: Arc<Cashier>,
-    /// Earned money's way out.
+    /// Tells referral campaigns how the sales stand that they earn by.
     pub teller: Arc<Teller>,
+    /// The referral campaigns that are live.
+    pub programmes: Programmes,
+    /// Earned money's way out.
+    pub payer: Arc<Payer>,
     /// The sandbox provider, if it is on.
     pub sandbox: Option<Sandbox>,
     /// Published definitions.
     pub definitions: Definitions,
     /// Masked names.
     pub names: Names,
+    /// Invite codes.
+    pub invites: Invites,
     /// Sessions ended early.
     pub revocations: Revocations,
     /// Pages of share links, for a moment.
@@ -156,11 +172,16 @@ impl App {
             Some(sandbox) => Arc::new(sandbox.clone()),
             None => Arc::new(Shop),
         };
-        let teller = Teller::new(store.clone(), Arc::clone(&clock), payouts, effort);
+        let payer = Payer::new(store.clone(), Arc::clone(&clock), payouts, effort);
         let cashier = Cashier::new(store.clone(), Arc::clone(&engine), Arc::clone(&projector), Arc::clone(&clock), (provider, effort));
+        let (told, at) = (Arc::clone(&projector), Arc::clone(&clock));
+        let teller = Teller::new(store.clone(), Arc::clone(&engine), told, at, effort.refund_tries.into());
         let app = Self {
+            teller: Arc::new(teller),
+            programmes: Programmes::default(),
             names: Names::default(),
             definitions: Definitions::default(),
+            invites: Invites::default(),
             revocations: Revocations::default(),
             pages: Pages::default(),
             visits: Visits::default(),
@@ -174,7 +195,7 @@ impl App {
             streams: OpenStreams::default(),
             checked: tokio::sync::Mutex::default(),
             cashier: Arc::new(cashier),
-            teller: Arc::new(teller),
+            payer: Arc::new(payer),
             clock,
             secrets,
             store,
@@ -187,6 +208,7 @@ impl App {
         app.read_clock().await?;
         app.make_first_key().await?;
         app.revocations.refresh(&app.store, app.clock.now()).await?;
+        app.programmes.refresh(&app).await?;
         Ok(Data::from(Arc::new(app)))
     }
 
@@ -337,6 +359,8 @@ impl App {
         chores.spawn(Arc::clone(self).sweep());
         chores.spawn(Arc::clone(self).write_visits());
         chores.spawn(Arc::clone(self).work_for_orders());
+        chores.spawn(Arc::clone(self).tell_sales());
+        chores.spawn(Arc::clone(self).follow_programmes());
         chores.spawn(Arc::clone(self).work_for_withdrawals());
         if self.config.effort.reconcile_seconds > 0 {
             chores.spawn(Arc::clone(self).reconcile_in_turn());
@@ -383,15 +407,24 @@ impl App {
     /// Payments, closings and refunds that are due, and the sandbox's late notifications.
     async fn work_for_orders(self: Arc<Self>) {
         loop {
-            match self.order_round().await {
-                Ok(true) => tokio::task::yield_now().await,
-                Ok(false) => {
-                    let _woken = tokio::time::timeout(CASHIER_EVERY, self.cashier.wake.notified()).await;
-                }
-                Err(why) => {
-                    tracing::warn!(%why, "work on orders waits");
-                    tokio::time::sleep(CASHIER_EVERY).await;
-                }
+            rest("orders", &self.cashier.wake, self.order_round().await).await;
+        }
+    }
+
+    /// Sales that referral campaigns are to hear of.
+    async fn tell_sales(self: Arc<Self>) {
+        loop {
+            rest("sales", &self.teller.wake, self.teller.round().await).await;
+        }
+    }
+
+    async fn follow_programmes(self: Arc<Self>) {
+        let mut every = tokio::time::interval(PROGRAMMES_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if let Err(why) = self.programmes.refresh(&self).await {
+                tracing::warn!(%why, "nobody knows which referral campaigns are live");
             }
         }
     }
@@ -399,16 +432,7 @@ impl App {
     /// Withdrawals that are due.
     async fn work_for_withdrawals(self: Arc<Self>) {
         loop {
-            match self.teller.round().await {
-                Ok(true) => tokio::task::yield_now().await,
-                Ok(false) => {
-                    let _woken = tokio::time::timeout(CASHIER_EVERY, self.teller.wake.notified()).await;
-                }
-                Err(why) => {
-                    tracing::warn!(%why, "work on withdrawals waits");
-                    tokio::time::sleep(CASHIER_EVERY).await;
-                }
-            }
+            rest("withdrawals", &self.payer.wake, self.payer.round().await).await;
         }
     }
 
@@ -465,12 +489,29 @@ impl App {
                 Ok(waiting) => waiting.count(),
                 Err(why) => tracing::warn!(%why, "waiting work could not be counted"),
             }
+            if let Err(why) = crate::referral::work::count_waiting(&self.store).await {
+                tracing::warn!(%why, "waiting sales could not be counted");
+            }
             if let Err(why) = crate::withdrawal::records::count(&self.store).await {
                 tracing::warn!(%why, "withdrawals could not be counted");
             }
             if let Err(why) = self.revocations.sweep(&self.store, self.clock.now()).await {
                 tracing::warn!(%why, "old session ends could not be swept");
             }
+        }
+    }
+}
+
+/// After a round of work: on at once if there was any, else after a while or when somebody wakes.
+async fn rest(on: &str, wake: &Notify, round: Result<bool, StoreError>) {
+    match round {
+        Ok(true) => tokio::task::yield_now().await,
+        Ok(false) => {
+            let _woken = tokio::time::timeout(WORK_EVERY, wake.notified()).await;
+        }
+        Err(why) => {
+            tracing::warn!(%why, "work on {on} waits");
+            tokio::time::sleep(WORK_EVERY).await;
         }
     }
 }
@@ -490,16 +531,29 @@ pub fn engine_and_projector(
         Box::new(CampaignProjection),
         Box::new(RoomProjection),
         Box::new(ChainProjection),
+        Box::new(ReferralProjection),
         Box::new(OrderProjection { provider }),
+        // After orders: what these keep of their money is theirs to say.
+        Box::new(SaleProjection),
         Box::new(AuditProjection),
     ];
     let projector = Projector::new(store.clone(), Arc::clone(&engine), Arc::clone(clock), projections, program_of);
     Ok((engine, Arc::new(projector)))
 }
 
+impl App {
+    /// A shopper's own code and bond in a campaign, if it is a referral programme.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn yours(&self, live: &Live, user: UserId) -> Result<(Option<String>, Option<BondView>), Problem> {
+        referral::http::own(self, live, user).await
+    }
+}
+
 impl PageSource for App {
     async fn campaign(&self, id: CampaignId) -> Result<Option<CampaignView>, Problem> {
-        Ok(live::read(self, id, None).await?.and_then(|live| live.view(None)))
+        Ok(live::read(self, id, None).await?.map(|live| live.view(None)))
     }
 
     async fn room(&self, id: RoomId) -> Result<Option<RoomView>, Problem> {

@@ -7,7 +7,7 @@
 //! | process | [`app`] (composition root), [`config`], [`dev`] (its own Redis for one machine), [`admin`] (commands) |
 //! | over all domains | [`audit`] |
 //! | edge | [`http`] |
-//! | domains | [`campaign`], [`group_buy`], [`order`], [`share`], [`identity`], [`operator`], [`withdrawal`] |
+//! | domains | [`campaign`], [`group_buy`], [`bargain`], [`referral`], [`order`], [`share`], [`identity`], [`operator`], [`withdrawal`] |
 //! | mechanisms, knowing no domain | [`hot`] (Redis), [`store`] (SQL), [`projector`] (log → SQL), [`feed`] (log → readers), [`ledger`] |
 //! | leaves | [`id`], [`money`], [`clock`], [`code`], [`crypto`] |
 
@@ -32,6 +32,7 @@ pub mod money;
 pub mod operator;
 pub mod order;
 pub mod projector;
+pub mod referral;
 pub mod share;
 pub mod store;
 pub mod withdrawal;

@@ -1,9 +1,6 @@
-local DAY = 24 * 3600 * 1000
-local CHINA = 8 * 3600 * 1000 -- ms ahead of UTC: campaign days are days in China
-
 --- The helper's counters as of today.
 local function helps_today(person, now)
-  local day = math.floor((now + CHINA) / DAY)
+  local day = timers.day(now)
   return day, person.day == day and person.today or 0
 end
 

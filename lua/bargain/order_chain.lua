@@ -17,6 +17,7 @@ end
 --- the chain's order that waits for its payment. Deadlines run on while a campaign is paused, so buying goes on too.
 ---
 --- @arg   chain order user device quantity (1) share (the link that the owner came by, if any)
+---        referral (who earns by it, if anybody)
 --- @reply ordered order id
 --- @reply awaiting order id
 --- @refuse not_found | forbidden (not the owner) | chain_complete | chain_expired | floor_not_reached | device_limit_reached | sold_out

@@ -59,8 +59,9 @@ function rules.halted(switch)
   return nil
 end
 
---- Why nothing new may begin now, or nil: not started (campaign_not_live); over (campaign_ended); what `halted` says of opening.
-function rules.closed(now)
+--- Why nothing new may begin now, or nil: not started (campaign_not_live); over (campaign_ended); what `halted` says of the switch, `open`
+--- unless told otherwise.
+function rules.closed(now, switch)
   local definition, row = rules.get(), rules.status()
   if not definition then
     return "not_found"
@@ -69,5 +70,5 @@ function rules.closed(now)
   elseif now < definition.starts_at then
     return "campaign_not_live"
   end
-  return rules.halted("open")
+  return rules.halted(switch or "open")
 end

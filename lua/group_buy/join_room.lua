@@ -14,7 +14,7 @@ end
 --- the very same op that runs again after its seat was given up, by the order id.
 --- An ended campaign lets its open rooms fill; a paused one does not.
 ---
---- @arg   room order user device quantity newcomer (whether the shopper is one, where only they may join)
+--- @arg   room order user device quantity newcomer (whether the shopper is one, where only they may join) share referral
 --- @reply joined room order
 --- @reply already_in_room room order
 --- @refuse not_found | campaign_not_live | newcomers_only | room_closed, room_expired, room_full (with an alternative)

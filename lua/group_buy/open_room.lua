@@ -48,7 +48,7 @@ end
 --- Where the item says so, one unit is kept for each free seat of the smallest tier. A repeat is recognised by its Idempotency-Key, or by
 --- the room id when the caller sends the very same op again after an unknown outcome.
 ---
---- @arg   room order user device sku quantity
+--- @arg   room order user device sku quantity share referral (by which link the shopper came, who earns by the order; if any)
 --- @reply opened room order
 --- @refuse not_found | campaign_not_live | campaign_ended | device_limit_reached | order_limit_reached | room_limit_reached
 ---         | unpaid_limit_reached | sold_out | budget_exhausted

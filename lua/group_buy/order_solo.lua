@@ -1,7 +1,7 @@
 --- Buy alone, at the solo price, from the same stock: an order without a room, confirmed as soon as it is paid. A repeat is recognised by
 --- its Idempotency-Key, or by the order id when the caller sends the very same op again after an unknown outcome.
 ---
---- @arg   order user device sku quantity
+--- @arg   order user device sku quantity share referral
 --- @reply ordered order id
 --- @refuse not_found (also where the item is not sold alone) | campaign_not_live | campaign_ended | device_limit_reached
 ---         | order_limit_reached | unpaid_limit_reached | sold_out | budget_exhausted

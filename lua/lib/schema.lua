@@ -12,6 +12,9 @@ local STOCK = ">I5I5I5I5I5"
 local ROOM = ">BBBBI5I6I6I6I3Bc0"
 local ORDER = ">BBI2I5I6I5I3Bc0Bc0Bc0"
 local CHAIN = ">BBBI5I5I5I5I6I6I6I6I3Bc0Bc0Bc0Bc0"
+local BOND = ">I6I6I3Bc0"
+local SALE = ">BBI5I5I5I5I6I6I6I3Bc0Bc0Bc0"
+local SPENT = ">I7I4I7"
 
 --- Words by their number, and numbers by their word.
 local function words(...)
@@ -25,14 +28,15 @@ end
 local ROOM_STATES = words("open", "formed", "failed")
 local CHAIN_STATES = words("open", "floor_reached", "bought", "expired")
 local ORDER_STATES = words("held", "closing", "paid", "confirmed", "fulfilled", "released", "refund_due", "refunded")
+local REWARD_STATES = words("none", "frozen", "available", "over_budget", "over_daily_budget")
 
 schema = {
   sorted = { timers = true, joinable = true },
 
   -- argument of an op -> the tables that it names a row of, as far as the program has them
   named = {
-    room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people" }, device = { "devices" },
-    key = { "keys" },
+    room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people", "bonds" },
+    device = { "devices" }, inviter = { "bonds" }, sale = { "sales" }, key = { "keys" },
   },
 
   rows = {
@@ -172,6 +176,54 @@ schema = {
       end,
       write = function(row)
         return lay_out(">I4I4I4I4", row.started, row.helps, row.day, row.today)
+      end,
+    },
+
+    -- field: the invited user; expires_at: 0 for never; version: of the definition it was made under
+    bonds = {
+      read = function(packed)
+        local bound_at, expires_at, version, inviter = read_off(BOND, packed)
+        return { bound_at = bound_at, expires_at = expires_at, version = version, inviter = inviter }
+      end,
+      write = function(row)
+        return lay_out(BOND, row.bound_at, row.expires_at, row.version, #row.inviter, row.inviter)
+      end,
+    },
+
+    -- field: number of the sale; level1, level2: what each level earns of it: fen as granted, back: what of it went back again, user: ""
+    -- and state `none` for a level that earns nothing; freeze: ms from fulfilment until it is available; fulfilled_at: 0 before
+    sales = {
+      read = function(packed)
+        local state1, state2, fen1, back1, fen2, back2, reported_at, fulfilled_at, freeze, version, buyer, user1, user2 =
+          read_off(SALE, packed)
+        return {
+          level1 = { state = REWARD_STATES[state1], user = user1, fen = fen1, back = back1 },
+          level2 = { state = REWARD_STATES[state2], user = user2, fen = fen2, back = back2 },
+          reported_at = reported_at, fulfilled_at = fulfilled_at, freeze = freeze, version = version, buyer = buyer,
+        }
+      end,
+      write = function(row)
+        local level1, level2 = row.level1, row.level2
+        return lay_out(
+          SALE, REWARD_STATES[level1.state], REWARD_STATES[level2.state], level1.fen, level1.back, level2.fen, level2.back,
+          row.reported_at, row.fulfilled_at, row.freeze, row.version, #row.buyer, row.buyer, #level1.user, level1.user,
+          #level2.user, level2.user
+        )
+      end,
+    },
+
+    -- one row, field "rewards": fen granted and not gone back; day, today: the last day (UTC+8, since 1970) on which some were granted,
+    -- and how many fen on it, whatever went back
+    spent = {
+      none = function()
+        return { total = 0, day = 0, today = 0 }
+      end,
+      read = function(packed)
+        local total, day, today = read_off(SPENT, packed)
+        return { total = total, day = day, today = today }
+      end,
+      write = function(row)
+        return lay_out(SPENT, row.total, row.day, row.today)
       end,
     },
 

@@ -23,6 +23,14 @@ function timers.at(kind, id, ms)
   planned[kind], lists[ms], list[#list + 1] = lists, list, id
 end
 
+local DAY = 24 * 3600 * 1000
+local CHINA = 8 * 3600 * 1000 -- ms ahead of UTC: campaign days are days in China
+
+--- The campaign's day of a moment, counted from 1970.
+function timers.day(ms)
+  return math.floor((ms + CHINA) / DAY)
+end
+
 local TOGETHER = 100 -- ids in one member, and ids that one tick fires: the lane ticks again at once while more are due
 
 local function put(kind, ids, from, ms)

@@ -14,8 +14,8 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), in which room or chain if in
---- one, and whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing.
+--- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), who earns by it (`referral`, if
+--- anybody: only handed on to the event), in which room or chain if in one, and whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing.
 --- The units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
@@ -29,7 +29,7 @@ function orders.place(op, sku, price, allowance, now)
   limits.count(order.user, 1, "orders", "unpaid", allowance)
   limits.meet_device(op.user, op.device)
   timers.at("hold", id, order.pay_by)
-  log.emit("order.held", { order = id, share = op.share })
+  log.emit("order.held", { order = id, share = op.share, referral = op.referral })
   return state.put("orders", id, order)
 end
 

@@ -22,6 +22,7 @@ use crate::order::errands::refund_no;
 use crate::order::row::OrderRow;
 use crate::projector::Projector;
 use crate::projector::cursor::Cursor;
+use crate::referral;
 use crate::store::{Store, StoreError, fetch_all, fetch_one};
 use fold::Fold;
 
@@ -94,6 +95,9 @@ pub async fn run(
     checks.push(sql_rooms(store, campaign, &fold).await?);
     checks.push(sql_chains(store, campaign, &fold).await?);
     checks.extend(invariants::all(&fold));
+    if std::ptr::eq(program, &raw const *referral::PROGRAM) {
+        checks.extend(referral::audit::checks(store, campaign, &fold, end.now).await?);
+    }
     checks.push(sql_refunds(store, campaign, &fold, end.now).await?);
     checks.extend(money::checks(store, campaign).await?);
     checks.push(timers(&fold, end.now));

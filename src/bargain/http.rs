@@ -156,7 +156,8 @@ pub async fn order(
         return Err(Code::NotFound.into());
     }
     let shopper = Shopper { user: session.user_id, device: device.device_id };
-    let decided = ops::order(&app.engine, id.0, shopper, came_by.ours(&app), body.key.as_ref()).await?;
+    let referral = app.programmes.of_order(&app, session.user_id, || false).await?;
+    let decided = ops::order(&app.engine, id.0, shopper, (came_by.ours(&app), referral), body.key.as_ref()).await?;
     let (at, Ordered { fresh, id, order }) = said(campaign, decided)?;
     app.names.learn(&session);
     let mut answer = at.json(created(fresh), &ChainOrderView { order: order.view(id) });

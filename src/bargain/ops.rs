@@ -10,6 +10,7 @@ use crate::hot::lane::IdempotencyKey;
 use crate::hot::{Answer, Asks, Class, Engine, Place, Row, Trouble};
 use crate::id::{CampaignId, ChainId, DeviceId, OrderId, UserId};
 use crate::order::row::OrderRow;
+use crate::referral::attribution::Attribution;
 use crate::share::token::ShareToken;
 
 #[derive(Serialize)]
@@ -20,7 +21,16 @@ enum Op<'a> {
     #[serde(rename = "cut_chain")]
     Cut { chain: &'a str, user: &'a str, device: &'a str, newcomer: bool },
     #[serde(rename = "order_chain")]
-    Order { chain: &'a str, order: &'a str, user: &'a str, device: &'a str, quantity: i64, share: Option<&'a str> },
+    Order {
+        chain: &'a str,
+        order: &'a str,
+        user: &'a str,
+        device: &'a str,
+        quantity: i64,
+        share: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        referral: Option<&'a Attribution>,
+    },
 }
 
 /// Who acts.
@@ -123,7 +133,7 @@ pub fn is_shut(engine: &Engine, id: ChainId, user: UserId) -> bool {
     engine.refusal(id.campaign(), &asks).is_some()
 }
 
-/// Orders at the chain's price; `share`: the link by which the owner came. Refusals: `not_found`, `forbidden` (not the owner), `chain_complete`, `chain_expired`, `floor_not_reached`,
+/// Orders at the chain's price; `share`: the link by which the owner came; `referral`: who earns by it. Refusals: `not_found`, `forbidden` (not the owner), `chain_complete`, `chain_expired`, `floor_not_reached`,
 /// `device_limit_reached`, `sold_out`.
 ///
 /// # Errors
@@ -132,14 +142,15 @@ pub async fn order(
     engine: &Engine,
     id: ChainId,
     shopper: Shopper,
-    share: Option<ShareToken>,
+    (share, referral): (Option<ShareToken>, Option<Attribution>),
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<Ordered>, Trouble> {
     let campaign = id.campaign();
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device) = (shopper.user.hot(), shopper.device.hot());
     let share = share.map(|token| token.to_string());
-    let op = Op::Order { chain: id.hot(), order: order.hot(), user, device, quantity: 1, share: share.as_deref() };
+    let op =
+        Op::Order { chain: id.hot(), order: order.hot(), user, device, quantity: 1, share: share.as_deref(), referral: referral.as_ref() };
     let answer = engine.submit(campaign, Class::Admit, &op, key).await?;
     decided(answer, |word, payload| {
         let id = str::from_utf8(payload.get(1)?).ok()?;

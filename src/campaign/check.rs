@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::forecast::{Forecast, forecast};
-use super::model::{Curve, Definition, GroupBuy, ItemFacts, Rules, Surface};
+use super::forecast::{Forecast, forecast, shares};
+use super::model::{Curve, Definition, GroupBuy, ItemFacts, Level, Referral, Rules, Surface};
 use super::wording;
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
@@ -63,7 +63,6 @@ pub struct SharedSku {
 #[must_use]
 pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedSku]) -> CheckReport {
     let mut report = CheckReport { forecast: forecast(definition), ..CheckReport::default() };
-    not_built(definition, &mut report);
     times(definition, now, &mut report);
     surface_rules(definition, &mut report);
     texts(definition, &mut report);
@@ -93,20 +92,33 @@ fn budgets(definition: &Definition, report: &mut CheckReport) {
                 report.warn("payment_outlasts_room", "liebian-time", "payment_ttl_seconds", message);
             }
         }
-        Rules::Referral(own) if own.budget_fen.is_none() => {
-            report.warn("no_budget", "liebian-budget", "budget_fen", "nothing bounds what the rewards may cost");
-        }
-        Rules::Bargain(_) | Rules::Referral(_) => {}
+        Rules::Referral(own) => rewards(own, report),
+        Rules::Bargain(_) => {}
     }
 }
 
-/// What can be written down but not run in this release.
-fn not_built(definition: &Definition, report: &mut CheckReport) {
-    match &definition.rules {
-        Rules::GroupBuy(_) | Rules::Bargain(_) => {}
-        Rules::Referral(_) => {
-            report.error("kind_not_available", "liebian-release", "kind", "this release publishes group_buy and bargain campaigns only");
+fn rewards(own: &Referral, report: &mut CheckReport) {
+    if own.budget_fen.is_none() {
+        report.warn("no_budget", "liebian-budget", "budget_fen", "nothing bounds what the rewards may cost");
+    }
+    for (field, budget) in [("budget_fen", own.budget_fen), ("daily_budget_fen", own.daily_budget_fen)] {
+        if budget == Some(Fen::ZERO) {
+            report.error("budget_too_small", "liebian-budget", field, "not one reward fits into it");
         }
+    }
+    let overrides = own.sku_overrides.iter().enumerate().map(|(i, entry)| (format!("sku_overrides[{i}].levels"), &entry.levels));
+    for (field, levels) in std::iter::once(("levels".to_owned(), &own.levels)).chain(overrides) {
+        let rate = shares(levels);
+        if rate > own.cap_basis_points {
+            let message = format!("{rate} basis points are promised and {} at most are paid", own.cap_basis_points);
+            report.warn("cap_below_rates", "liebian-offer", field, message);
+        } else if levels.iter().all(|level| matches!(level, Level::Share { basis_points: 0 } | Level::Fixed { fixed_fen: Fen::ZERO })) {
+            report.warn("no_reward", "liebian-offer", field, "an order earns nothing for anybody");
+        }
+    }
+    if own.freeze_seconds == 0 {
+        let message = "rewards are available at once: what is refunded after they were taken out becomes a debt";
+        report.warn("no_freeze", "liebian-money", "freeze_seconds", message);
     }
 }
 
@@ -184,7 +196,7 @@ fn prices(definition: &Definition, report: &mut CheckReport) {
         report.warn("price_base_missing", "明码标价和禁止价格欺诈规定-16", "rules_text", message);
     }
     for (i, item) in items.iter().enumerate() {
-        item_prices(item, i, definition.group_buy().is_some(), report);
+        item_prices(item, i, (definition.group_buy().is_some(), definition.referral().is_none()), report);
     }
 }
 
@@ -197,7 +209,7 @@ fn free_floors(definition: &Definition, report: &mut CheckReport) {
     }
 }
 
-fn item_prices(item: &ItemFacts<'_>, i: usize, rooms: bool, report: &mut CheckReport) {
+fn item_prices(item: &ItemFacts<'_>, i: usize, (rooms, counted): (bool, bool), report: &mut CheckReport) {
     if rooms && item.lowest_price_fen >= item.list_price_fen {
         report.warn("no_discount", "liebian-offer", format!("items[{i}].tiers"), "no price is below the list price");
     }
@@ -207,7 +219,7 @@ fn item_prices(item: &ItemFacts<'_>, i: usize, rooms: bool, report: &mut CheckRe
     if item.cost_price_fen.is_some_and(|cost| item.lowest_price_fen < cost) {
         report.warn("below_cost", "liebian-offer", format!("items[{i}].cost_price_fen"), "units are sold below what they cost");
     }
-    if item.stock < item.smallest_size {
+    if counted && item.stock < item.smallest_size {
         report.warn("stock_below_room", "liebian-offer", format!("items[{i}].stock"), "the stock cannot fill one room");
     }
 }
@@ -309,7 +321,28 @@ mod tests {
         assert!(!codes(&run(cream(), web).errors).contains(&("random_cuts", "cuts.curve")));
         let two = json!({"surface": "mini_program", "acknowledge_level_two": false});
         assert!(codes(&run(friends(), two).errors).contains(&("level_two_not_acknowledged", "acknowledge_level_two")));
-        assert_eq!(codes(&run(friends(), json!({"surface": "mini_program"})).errors), [("kind_not_available", "kind")]);
+        assert_eq!(codes(&run(friends(), json!({"surface": "mini_program"})).errors), []);
+    }
+
+    #[test]
+    fn a_referral_programme_says_what_it_may_cost() {
+        let found = |changes: Value| {
+            let mut base = friends();
+            (base["sku_overrides"], base["budget_fen"]) = (json!([]), json!(1_000_000));
+            let report = run(base, changes);
+            let own = |findings: &[Finding]| -> Vec<String> {
+                let own = ["liebian-budget", "liebian-money", "liebian-offer"];
+                findings.iter().filter(|one| own.contains(&one.rule.as_str())).map(|one| format!("{} {}", one.code, one.field)).collect()
+            };
+            (own(&report.errors), own(&report.warnings), report.forecast.worst_case_reward_basis_points)
+        };
+        let none: Vec<String> = Vec::new();
+        assert_eq!(found(json!({})), (none.clone(), none.clone(), Some(1300)));
+        let open = found(json!({"levels": [{"basis_points": 4000}], "budget_fen": null, "daily_budget_fen": 0, "freeze_seconds": 0}));
+        let warnings = ["no_budget budget_fen", "cap_below_rates levels", "no_freeze freeze_seconds"].map(str::to_owned).to_vec();
+        assert_eq!(open, (vec!["budget_too_small daily_budget_fen".to_owned()], warnings, Some(3000)));
+        let fixed = json!({"levels": [{"basis_points": 0}], "sku_overrides": [{"sku": "a", "levels": [{"fixed_fen": 500}]}]});
+        assert_eq!(found(fixed), (none, vec!["no_reward levels".to_owned()], Some(3000)), "a fixed sum may come to the whole cap");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::http::{blocked, report as check_report};
 use super::live::{self, existing};
+use super::model::Definition;
 use super::ops::{self, Step};
 use super::records::{self, Record, RecordState};
 use crate::app::App;
@@ -101,9 +102,9 @@ pub async fn publish_checked(app: &App, actor: &str, record: &Record) -> Result<
 /// Puts a definition in force in hot state and waits until SQL knows.
 ///
 /// # Errors
-/// Trouble of Redis or SQL; a kind without a program is `campaign_state`.
+/// Trouble of Redis or SQL; `campaign_state` when newer rules are in force.
 pub async fn put_in_force(app: &App, record: &Record) -> Result<Decided, Problem> {
-    let rules = live::compile(&record.definition, record.version).ok_or(Code::CampaignState)?;
+    let rules = live::compile(&record.definition, record.version);
     Cursor::create(&app.store, record.id, record.definition.kind().word(), app.clock.now()).await?;
     live::ensure(app, record.id).await?;
     let stock = live::first_stock(&record.definition);
@@ -113,7 +114,16 @@ pub async fn put_in_force(app: &App, record: &Record) -> Result<Decided, Problem
         return Err(decided.refuse(code.into()));
     }
     app.projector.settled(record.id, done.place).await?;
+    follow(app, &record.definition).await?;
     Ok(decided)
+}
+
+/// Orders that are placed from now on earn by what is in force now.
+async fn follow(app: &App, definition: &Definition) -> Result<(), Problem> {
+    if definition.referral().is_some() {
+        app.programmes.refresh(app).await?;
+    }
+    Ok(())
 }
 
 macro_rules! step {
@@ -179,7 +189,9 @@ async fn standing(app: &App, campaign: CampaignId, done: ops::Decided<ops::Statu
     let decided = Decided { campaign, place: done.place, replayed: done.replayed };
     done.decision.map_err(|code| decided.refuse(code.into()))?;
     app.projector.settled(campaign, done.place).await?;
-    Ok(decided.json(StatusCode::OK, &existing(app, campaign).await?))
+    let record = existing(app, campaign).await?;
+    follow(app, &record.definition).await?;
+    Ok(decided.json(StatusCode::OK, &record))
 }
 
 /// 404 for unknown campaigns, `campaign_state` for drafts and archived ones.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Definition, ItemFacts, Rules};
+use super::model::{Definition, ItemFacts, Level, Referral, Rules};
 use crate::money::Fen;
 
 /// What one item may cost and bring at worst.
@@ -46,6 +46,10 @@ pub struct Forecast {
     /// Discounts over all items, at most the loss budget; the reward budget of a referral programme. Null: nothing bounds it.
     #[schema(required = true)]
     pub worst_case_discount_fen: Option<Fen>,
+    /// The most of an order's amount that a referral programme pays for it; null for other kinds.
+    #[serde(default)]
+    #[schema(required = true, example = 1300)]
+    pub worst_case_reward_basis_points: Option<i64>,
     /// What all items bring at their lowest prices.
     pub revenue_fen: Fen,
     /// The margins of all items; null unless every item tells what it costs.
@@ -70,10 +74,30 @@ pub fn forecast(definition: &Definition) -> Forecast {
     Forecast {
         units: items.iter().fold(0, |sum, item| sum.saturating_add(item.units)),
         worst_case_discount_fen: worst,
+        worst_case_reward_basis_points: definition.referral().map(worst_rate),
         revenue_fen: sum(items.iter().map(|item| item.revenue_fen)),
         margin_fen: margins.filter(|margins| !margins.is_empty()).map(|margins| sum(margins.into_iter())),
         items,
     }
+}
+
+/// What levels give in basis points; fixed sums not counted.
+#[must_use]
+pub(super) fn shares(levels: &[Level]) -> i64 {
+    let share = |level: &Level| match level {
+        Level::Share { basis_points } => *basis_points,
+        Level::Fixed { .. } => 0,
+    };
+    levels.iter().map(share).sum()
+}
+
+/// The cap, unless no order can reach it.
+fn worst_rate(own: &Referral) -> i64 {
+    let all = || std::iter::once(&own.levels).chain(own.sku_overrides.iter().map(|entry| &entry.levels));
+    // Of a small order a fixed sum takes whatever the cap allows.
+    let fixed = all().flatten().any(|level| matches!(level, Level::Fixed { fixed_fen } if *fixed_fen > Fen::ZERO));
+    let most = all().map(|levels| shares(levels)).max().unwrap_or_default();
+    if fixed { own.cap_basis_points } else { most.min(own.cap_basis_points) }
 }
 
 fn sum(parts: impl Iterator<Item = Fen>) -> Fen {

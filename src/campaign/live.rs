@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use super::model::{Bargain, BuyAt, Definition, GroupBuy, Reserve, ReserveStock, Rules as Written};
+use super::model::{Bargain, BuyAt, Definition, GroupBuy, Kind, Referral, Reserve, ReserveStock, Rules as Written, Touch};
 use super::ops::{PausedBy, Status, StatusRow, StockRow};
 use super::records::{self, Record, RecordState};
-use super::rules::{BargainItem, BargainLimits, BargainRules, Compiled, Item, Limits, Rules, Tier};
+use super::rules::{BargainItem, BargainLimits, BargainRules, Compiled, Item, Limits, ReferralRules, Rules, Tier};
 use super::view::{CampaignLimits, CampaignNumbers, CampaignState, CampaignView, CampaignYou};
 use crate::app::App;
 use crate::clock::UnixMs;
@@ -18,6 +18,7 @@ use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
 use crate::projector::cursor::Cursor;
+use crate::referral::row::BondRow;
 use crate::store::{fetch_all, fetch_one};
 
 /// Definitions kept in memory; then all are forgotten and read again as needed.
@@ -79,6 +80,7 @@ impl Row for PersonRow {
 enum Used {
     GroupBuy(UserRow),
     Bargain(PersonRow),
+    Referral(BondRow),
 }
 
 /// Campaign days are days in China.
@@ -124,7 +126,7 @@ impl Live {
 
     /// What a shopper sees; `newcomer` says whether the caller never paid an order.
     #[must_use]
-    pub fn view(&self, newcomer: Option<bool>) -> Option<CampaignView> {
+    pub fn view(&self, newcomer: Option<bool>) -> CampaignView {
         let stock = self.stock.iter().map(|(sku, row)| (sku.clone(), (row.put_in - row.returned, row.left, row.sold))).collect();
         let numbers = CampaignNumbers {
             state: self.state(),
@@ -134,9 +136,9 @@ impl Live {
             rooms_formed: self.status.rooms_formed,
             switches: self.status.switches(),
         };
-        let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers)?;
+        let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers);
         view.you = newcomer.map(|newcomer| self.you(&view, newcomer));
-        Some(view)
+        view
     }
 
     fn you(&self, view: &CampaignView, newcomer: bool) -> CampaignYou {
@@ -144,7 +146,7 @@ impl Live {
             CampaignLimits::GroupBuy(most) => {
                 let (orders, opened) = match &self.user {
                     Some(Used::GroupBuy(user)) => (user.orders, user.opened),
-                    Some(Used::Bargain(_)) | None => (0, 0),
+                    Some(Used::Bargain(_) | Used::Referral(_)) | None => (0, 0),
                 };
                 CampaignYou {
                     orders_left: Some((most.orders_per_user - orders).max(0)),
@@ -158,7 +160,7 @@ impl Live {
                         (person.started, person.helps, person.today)
                     }
                     Some(Used::Bargain(person)) => (person.started, person.helps, 0),
-                    Some(Used::GroupBuy(_)) | None => (0, 0, 0),
+                    Some(Used::GroupBuy(_) | Used::Referral(_)) | None => (0, 0, 0),
                 };
                 let helps_left = (most.helps_per_campaign - helps).min(most.helps_per_day - today).max(0);
                 CampaignYou {
@@ -167,7 +169,26 @@ impl Live {
                     ..CampaignYou::of(newcomer)
                 }
             }
+            CampaignLimits::Referral {} => CampaignYou::of(newcomer),
         }
+    }
+
+    /// The caller's living bond.
+    #[must_use]
+    pub fn bond(&self) -> Option<&BondRow> {
+        match &self.user {
+            Some(Used::Referral(bond)) if bond.lives(self.now.get()) => Some(bond),
+            Some(Used::GroupBuy(_) | Used::Bargain(_) | Used::Referral(_)) | None => None,
+        }
+    }
+}
+
+/// The table of hot state that has a shopper's row in a campaign of this kind.
+const fn table_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::GroupBuy => "users",
+        Kind::Bargain => "people",
+        Kind::Referral => "bonds",
     }
 }
 
@@ -219,8 +240,8 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
     let mut requests = vec![Read::Row("def", "status")];
     requests.extend(skus.iter().map(|sku| Read::Row("stock", sku)));
     let caller = user.map(|user| user.hot().to_owned());
-    let is_bargain = record.definition.bargain().is_some();
-    requests.extend(caller.iter().map(|user| Read::Row(if is_bargain { "people" } else { "users" }, user)));
+    let kind = record.definition.kind();
+    requests.extend(caller.iter().map(|user| Read::Row(table_of(kind), user)));
     let snapshot = app.engine.read(campaign, &requests).await?;
     let mut found = snapshot.found.into_iter();
     let Some(status) = row::<StatusRow>(found.next())? else { return Ok(None) };
@@ -230,7 +251,11 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
             stock.insert(sku, row);
         }
     }
-    let user = if is_bargain { row(found.next())?.map(Used::Bargain) } else { row(found.next())?.map(Used::GroupBuy) };
+    let user = match kind {
+        Kind::GroupBuy => row(found.next())?.map(Used::GroupBuy),
+        Kind::Bargain => row(found.next())?.map(Used::Bargain),
+        Kind::Referral => row(found.next())?.map(Used::Referral),
+    };
     let Some(record) = app.definitions.get(app, campaign, status.version).await? else { return Ok(None) };
     Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), user }))
 }
@@ -282,13 +307,28 @@ pub fn row<T: Row>(found: Option<Found>) -> Result<Option<T>, Problem> {
     }
 }
 
-/// The rules that decisions need; `None` for kinds without a program.
+/// The rules that decisions need.
 #[must_use]
-pub fn compile(definition: &Definition, version: i64) -> Option<Compiled> {
+pub fn compile(definition: &Definition, version: i64) -> Compiled {
     match &definition.rules {
-        Written::GroupBuy(own) => Some(Compiled::GroupBuy(group_buy(definition, own, version))),
-        Written::Bargain(own) => Some(Compiled::Bargain(bargain(definition, own, version))),
-        Written::Referral(_) => None,
+        Written::GroupBuy(own) => Compiled::GroupBuy(group_buy(definition, own, version)),
+        Written::Bargain(own) => Compiled::Bargain(bargain(definition, own, version)),
+        Written::Referral(own) => Compiled::Referral(referral(definition, own, version)),
+    }
+}
+
+fn referral(definition: &Definition, own: &Referral, version: i64) -> ReferralRules {
+    ReferralRules {
+        version,
+        starts_at: definition.head.starts_at.get(),
+        ends_at: definition.head.ends_at.get(),
+        newcomers_only: own.bond.newcomers_only,
+        first_touch: own.bond.touch == Touch::First,
+        expires_after: own.bond.expires_after_seconds.map(|seconds| seconds.saturating_mul(1000)),
+        protected: own.bond.protected_seconds.map(|seconds| seconds.saturating_mul(1000)),
+        budget: own.budget_fen.map(Fen::get),
+        daily_budget: own.daily_budget_fen.map(Fen::get),
+        items: own.items.iter().map(|item| (item.sku.clone(), item.list_price_fen.get())).collect(),
     }
 }
 

@@ -174,6 +174,15 @@ impl Definition {
         }
     }
 
+    /// The referral programme's own rules, if it is one.
+    #[must_use]
+    pub const fn referral(&self) -> Option<&Referral> {
+        match &self.rules {
+            Rules::Referral(referral) => Some(referral),
+            Rules::GroupBuy(_) | Rules::Bargain(_) => None,
+        }
+    }
+
     /// Its items, as far as every kind has them.
     #[must_use]
     pub fn items(&self) -> Vec<ItemFacts<'_>> {

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::model::Definition;
+use super::model::{Definition, Rules};
 use super::read::Fault;
 
 /// What may change once shoppers can see it: text, more time, and what no promise hangs on.
-pub(super) const EDITABLE: &[&str] = &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms", "loss_budget_fen"];
+pub(super) const EDITABLE: &[&str] =
+    &["title", "share_title", "rules_text", "metadata", "ends_at", "list_rooms", "loss_budget_fen", "budget_fen", "daily_budget_fen"];
 
 /// Why a patch was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum PatchError {
 ///
 /// # Errors
 /// When the result is not valid, or when a field that may not change did: the kind always; once `published` everything that is
-/// not harmless to shoppers, `ends_at` to an earlier time, and `loss_budget_fen` but to a larger sum.
+/// not harmless to shoppers, `ends_at` to an earlier time, and budgets but to a larger sum.
 pub fn patch(old: &Definition, patch: &Value, published: bool) -> Result<Definition, PatchError> {
     let Value::Object(changes) = patch else {
         return Err(PatchError::Invalid(vec![Fault { field: String::new(), message: "must be an object".into() }]));
@@ -52,11 +53,16 @@ fn fixed(field: &str, message: &str) -> Fault {
 
 /// Why a field of a published definition may not change in this way.
 fn why_fixed(field: &str, old: &Definition, new: &Definition) -> Option<Fault> {
-    let budget = |definition: &Definition| definition.group_buy().and_then(|own| own.loss_budget_fen);
+    let budget = |definition: &Definition| match &definition.rules {
+        Rules::GroupBuy(own) => own.loss_budget_fen,
+        Rules::Referral(own) if field == "daily_budget_fen" => own.daily_budget_fen,
+        Rules::Referral(own) => own.budget_fen,
+        Rules::Bargain(_) => None,
+    };
     match field {
         "ends_at" => (new.head.ends_at < old.head.ends_at).then(|| fixed(field, "can only become later")),
         // What living orders give away is counted from the first one on, or not at all.
-        "loss_budget_fen" => match (budget(old), budget(new)) {
+        "loss_budget_fen" | "budget_fen" | "daily_budget_fen" => match (budget(old), budget(new)) {
             (Some(before), Some(after)) if before <= after => None,
             (Some(_) | None, Some(_) | None) => Some(fixed(field, "can only be raised where there is one")),
         },

@@ -26,6 +26,8 @@ use crate::http::extract::Id;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
 use crate::money::Fen;
+use crate::referral::figures::{ReferralFigures, figures as count_referral};
+use crate::referral::teller::Of;
 use crate::store::{StoreError, fetch_all, fetch_one};
 
 /// Reports of one process at once: each may look at every order of a campaign.
@@ -74,6 +76,9 @@ pub struct Report {
     /// Chains in figures, of a bargain; else null.
     #[schema(required = true)]
     chains: Option<ChainFigures>,
+    /// Bonds and rewards, of a referral programme; else null.
+    #[schema(required = true)]
+    referral: Option<ReferralFigures>,
     /// Orders by state.
     #[schema(example = json!({"confirmed": 345, "released": 20}))]
     orders: BTreeMap<String, i64>,
@@ -234,12 +239,17 @@ impl Sums {
 #[get("/operator/v1/campaigns/{id}/report")]
 pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     let record = existing(&app, id.0).await?;
+    app.teller.caught_up(Of::Campaign(id.0)).await;
     app.projector.caught_up(id.0).await;
     let turn = app.reports.turns.acquire().await.map_err(|_closed| Code::Overloaded)?;
     let sums = Sums::read(&app, id.0).await?;
     let chains = match record.definition.kind() {
         Kind::Bargain => Some(figures(&app.store, id.0).await?),
         Kind::GroupBuy | Kind::Referral => None,
+    };
+    let referral = match record.definition.referral() {
+        Some(own) => Some(count_referral(&app, id.0, (own.budget_fen, own.daily_budget_fen)).await?),
+        None => None,
     };
     drop(turn);
     let live = live::read(&app, id.0, None).await?;
@@ -257,6 +267,7 @@ pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<Cam
         average_fill_seconds: formed.and_then(|(_, count, ms)| (ms / 1000).checked_div(*count)),
         rooms: sums.rooms.iter().map(|(state, count, _)| (state.clone(), *count)).collect(),
         chains,
+        referral,
         orders,
         units_sold: sums.over(|row| if bought(&row.1) { row.4 } else { 0 }),
         shoppers,

@@ -44,6 +44,8 @@ pub enum Compiled {
     GroupBuy(Rules),
     /// Of a bargain.
     Bargain(BargainRules),
+    /// Of a referral programme.
+    Referral(ReferralRules),
 }
 
 /// Compiled rules of a bargain, likewise.
@@ -75,6 +77,35 @@ pub struct BargainRules {
     pub limits: BargainLimits,
     /// What is sold, by SKU.
     pub items: BTreeMap<String, BargainItem>,
+}
+
+/// Compiled rules of a referral programme, likewise. Rates are not among them: what an order earns is decided where it is placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferralRules {
+    /// Version of the definition.
+    pub version: i64,
+    /// Nobody is bound before.
+    pub starts_at: i64,
+    /// Nobody is bound after.
+    pub ends_at: i64,
+    /// Whether only newcomers are bound.
+    pub newcomers_only: bool,
+    /// Whether the first touch binds; else the last one.
+    pub first_touch: bool,
+    /// Life of a bond; absent: no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_after: Option<i64>,
+    /// How long a bond is safe from a later touch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<i64>,
+    /// The most that all rewards may come to, in fen; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<i64>,
+    /// The most that those of one day (UTC+8) may come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_budget: Option<i64>,
+    /// What the programme is about: list prices by SKU, in fen.
+    pub items: BTreeMap<String, i64>,
 }
 
 /// Limits per shopper and device of a bargain.

@@ -33,7 +33,7 @@ pub async fn list(app: Data<App>, page: Page) -> Result<HttpResponse, Problem> {
             Err(problem) if problem.code() == Code::Recovering => Some(live::stored(&app, record).await?),
             Err(problem) => return Err(problem),
         };
-        views.extend(live.and_then(|live| live.view(None)));
+        views.extend(live.map(|live| live.view(None)));
     }
     Ok(HttpResponse::Ok().json(List { items: views, next_cursor }))
 }
@@ -49,11 +49,18 @@ pub async fn read(app: Data<App>, request: HttpRequest, session: MaybeSession, i
         Some(user) => Some(users::is_newcomer(&app.store, user).await?),
         None => None,
     };
-    let etag = etag(&live, user, newcomer);
+    let (code, bond) = match user {
+        Some(user) => app.yours(&live, user).await?,
+        None => (None, None),
+    };
+    let etag = etag(&live, user, newcomer, code.as_deref());
     if is_known(&request, &etag) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
     }
-    let view = live.view(newcomer).ok_or(Code::NotFound)?;
+    let mut view = live.view(newcomer);
+    if let Some(you) = &mut view.you {
+        (you.invite_code, you.bond) = (code, bond);
+    }
     Ok(json(etag, &view))
 }
 
@@ -62,11 +69,11 @@ fn json(etag: String, body: &impl Serialize) -> HttpResponse {
 }
 
 /// Changes with everything in the view but its `now`.
-fn etag(live: &Live, user: Option<UserId>, newcomer: Option<bool>) -> String {
+fn etag(live: &Live, user: Option<UserId>, newcomer: Option<bool>, code: Option<&str>) -> String {
     let who = user.map(|user| user.to_string()).unwrap_or_default();
     let state = format!("{:?}", live.state());
     let hash = crate::crypto::sha256_hex(
-        format!("{} {} {} {state} {who} {newcomer:?}", live.place.epoch, live.place.seq, live.record.version).as_bytes(),
+        format!("{} {} {} {state} {who} {newcomer:?} {code:?}", live.place.epoch, live.place.seq, live.record.version).as_bytes(),
     );
     format!("\"{}\"", hash.get(..16).unwrap_or_default())
 }

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::{
-    BargainItem, BargainLimits, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, ReserveStock, Rules, Surface, Tier,
+    BargainItem, BargainLimits, Bond, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, Level, OrdersFrom, Referral,
+    ReferralItem, ReserveStock, Rules, SkuOverride, Surface, Tier, Withdrawal,
 };
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
 use crate::money::Fen;
+use crate::referral::view::BondView;
 
 /// Where a published campaign is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,6 +95,25 @@ impl ItemView {
     }
 }
 
+impl ItemView {
+    /// A thing that a referral programme is about.
+    #[must_use]
+    pub fn of_referral(item: &ReferralItem, stock_left: i64, sold: i64) -> Self {
+        Self {
+            sku: item.sku.clone(),
+            title: item.title.clone(),
+            list_price_fen: item.list_price_fen,
+            solo_price_fen: None,
+            leader_price_fen: None,
+            tiers: Vec::new(),
+            floor_price_fen: None,
+            stock: item.stock,
+            stock_left,
+            sold,
+        }
+    }
+}
+
 /// Limits of one user or device, of the campaign's kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
@@ -101,6 +122,44 @@ pub enum CampaignLimits {
     GroupBuy(GroupBuyLimits),
     /// Of a bargain.
     Bargain(BargainLimits),
+    /// A referral programme has none.
+    Referral {},
+}
+
+/// What a referral programme gives, and how people are bound. Its budgets are the operator's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReferralView {
+    /// What the inviter earns of an order, and the inviter's inviter if there is a second level.
+    #[schema(min_items = 1, max_items = 2)]
+    pub levels: Vec<Level>,
+    /// The same of single SKUs.
+    pub sku_overrides: Vec<SkuOverride>,
+    /// The most that both take together, of the order's amount.
+    #[schema(minimum = 0, maximum = 10_000, example = 3000)]
+    pub cap_basis_points: i64,
+    /// From fulfilment until a reward is available.
+    #[schema(example = 604_800)]
+    pub freeze_seconds: i64,
+    /// How people are bound.
+    pub bond: Bond,
+    /// Which orders earn.
+    pub orders_from: Vec<OrdersFrom>,
+    /// How what was earned is taken out.
+    pub withdrawal: Withdrawal,
+}
+
+impl From<&Referral> for ReferralView {
+    fn from(own: &Referral) -> Self {
+        Self {
+            levels: own.levels.clone(),
+            sku_overrides: own.sku_overrides.clone(),
+            cap_basis_points: own.cap_basis_points,
+            freeze_seconds: own.freeze_seconds,
+            bond: own.bond.clone(),
+            orders_from: own.orders_from.clone(),
+            withdrawal: own.withdrawal.clone(),
+        }
+    }
 }
 
 /// How the chains of a bargain go.
@@ -147,7 +206,7 @@ impl Default for Switches {
 }
 
 /// What the campaign still allows the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CampaignYou {
     /// Whether the caller never paid an order.
     pub newcomer: bool,
@@ -165,13 +224,21 @@ pub struct CampaignYou {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 3)]
     pub helps_left: Option<i64>,
+    /// The caller's invite code, in a referral programme, once made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "K7M4Q2XR")]
+    pub invite_code: Option<String>,
+    /// Who invited the caller, in a referral programme.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bond: Option<BondView>,
 }
 
 impl CampaignYou {
     /// Of somebody in a campaign without limits.
     #[must_use]
     pub const fn of(newcomer: bool) -> Self {
-        Self { newcomer, orders_left: None, rooms_left: None, chains_left: None, helps_left: None }
+        Self { newcomer, orders_left: None, rooms_left: None, chains_left: None, helps_left: None, invite_code: None, bond: None }
     }
 }
 
@@ -218,7 +285,7 @@ pub struct CampaignView {
     /// At its deadline a room with this many paid members forms.
     #[schema(required = true)]
     pub accept_from: Option<i64>,
-    /// Whether joiners must never have paid an order before.
+    /// Whether joiners, or those who are invited, must never have paid an order before.
     pub newcomers_only: bool,
     /// Rooms that are filling.
     #[schema(example = 12)]
@@ -229,6 +296,10 @@ pub struct CampaignView {
     /// How chains go; null but in a bargain.
     #[schema(required = true)]
     pub bargain: Option<BargainView>,
+    /// What inviting earns; null but in a referral programme.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub referral: Option<ReferralView>,
     /// What operators have switched off.
     pub switches: Switches,
     /// About the caller, with a session.
@@ -255,9 +326,9 @@ pub struct CampaignNumbers {
 }
 
 impl CampaignView {
-    /// The view of a published campaign; `None` for kinds that have no view yet.
+    /// The view of a published campaign.
     #[must_use]
-    pub fn new(id: CampaignId, definition: &Definition, numbers: &CampaignNumbers) -> Option<Self> {
+    pub fn new(id: CampaignId, definition: &Definition, numbers: &CampaignNumbers) -> Self {
         let units = |sku: &str, stock: i64| numbers.stock.get(sku).copied().unwrap_or((stock, stock, 0));
         match &definition.rules {
             Rules::GroupBuy(own) => {
@@ -267,13 +338,13 @@ impl CampaignView {
                 };
                 let items = own.items.iter().map(item_view).collect();
                 let common = Self::common(id, definition, numbers, items, CampaignLimits::GroupBuy(own.limits.clone()));
-                Some(Self {
+                Self {
                     room_ttl_seconds: Some(own.room_ttl_seconds),
                     payment_ttl_seconds: own.payment_ttl_seconds,
                     accept_from: own.accept_from,
                     newcomers_only: own.newcomers_only,
                     ..common
-                })
+                }
             }
             Rules::Bargain(own) => {
                 let item_view = |item: &BargainItem| {
@@ -292,9 +363,17 @@ impl CampaignView {
                     chain_ttl_seconds: own.chain_ttl_seconds,
                     buy_ttl_seconds: own.buy_ttl_seconds,
                 };
-                Some(Self { payment_ttl_seconds: own.payment_ttl_seconds, bargain: Some(bargain), ..common })
+                Self { payment_ttl_seconds: own.payment_ttl_seconds, bargain: Some(bargain), ..common }
             }
-            Rules::Referral(_) => None,
+            Rules::Referral(own) => {
+                let item_view = |item: &ReferralItem| {
+                    let (stock, left, sold) = units(&item.sku, item.stock);
+                    ItemView { stock, ..ItemView::of_referral(item, left, sold) }
+                };
+                let items = own.items.iter().map(item_view).collect();
+                let common = Self::common(id, definition, numbers, items, CampaignLimits::Referral {});
+                Self { newcomers_only: own.bond.newcomers_only, referral: Some(own.into()), ..common }
+            }
         }
     }
 
@@ -321,6 +400,7 @@ impl CampaignView {
             rooms_open: numbers.rooms_open,
             rooms_formed: numbers.rooms_formed,
             bargain: None,
+            referral: None,
             switches: numbers.switches,
             you: None,
         }

@@ -74,7 +74,17 @@ async fn link(app: &App, campaign: CampaignId) -> Result<ShareToken, Problem> {
     }
     let token = ShareToken::random(&app.secrets);
     let created_at = app.clock.now();
-    let link = Link { token, campaign_id: campaign, sharer: None, target: None, parent: None, channel: None, created_at, revoked_at: None };
-    links::insert(&app.store, &link).await?;
+    let link = Link {
+        token,
+        campaign_id: campaign,
+        sharer: None,
+        target: None,
+        parent: None,
+        channel: None,
+        invite_code: None,
+        created_at,
+        revoked_at: None,
+    };
+    links::keep(&app.store, &link).await?;
     Ok(token)
 }

@@ -96,7 +96,9 @@ pub async fn open(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
+    let shut = || ops::is_shut(&app.engine, id.0, session.user_id, (&sku, quantity));
+    let referral = app.programmes.of_order(&app, session.user_id, shut).await?;
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app), referral };
     let decided = ops::open_room(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
     let room = decided.decision.as_ref().ok().map(|seat| seat.room_id);
     let mut answer = seated(&app, id.0, &session, decided).await?;
@@ -126,8 +128,10 @@ pub async fn join(
     if !live::runs(&app, id.0.campaign(), &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app), referral: None };
     let wish = Join::new(&app.engine, id.0, shopper, quantity, body.key.as_ref());
+    let referral = app.programmes.of_order(&app, session.user_id, || wish.remembered(&app.engine).is_some()).await?;
+    let wish = wish.earning(referral);
     let definition = app.definitions.get(&app, id.0.campaign(), 0).await?;
     let newcomers_only = definition.is_some_and(|record| record.definition.group_buy().is_some_and(|own| own.newcomers_only));
     let decided = if newcomers_only { as_newcomer(&app, &wish).await? } else { wish.ask(&app.engine, false).await? };

@@ -8,6 +8,7 @@ use crate::hot::lane::IdempotencyKey;
 use crate::hot::{Answer, Asks, Class, Engine, Place, Remembered, Row, Trouble};
 use crate::id::{CampaignId, DeviceId, OrderId, RoomId, UserId};
 use crate::order::row::OrderRow;
+use crate::referral::attribution::Attribution;
 use crate::share::token::ShareToken;
 
 #[derive(Serialize)]
@@ -22,6 +23,8 @@ enum Op<'a> {
         quantity: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
         share: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        referral: Option<&'a Attribution>,
     },
     JoinRoom {
         room: &'a str,
@@ -32,6 +35,8 @@ enum Op<'a> {
         newcomer: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         share: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        referral: Option<&'a Attribution>,
     },
     OrderSolo {
         order: &'a str,
@@ -41,6 +46,8 @@ enum Op<'a> {
         quantity: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
         share: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        referral: Option<&'a Attribution>,
     },
 }
 
@@ -53,6 +60,8 @@ pub struct Shopper {
     pub device: DeviceId,
     /// The link they came by.
     pub share: Option<ShareToken>,
+    /// Who earns by what they order.
+    pub referral: Option<Attribution>,
 }
 
 /// A seat, new or had before.
@@ -99,6 +108,26 @@ const NO_ROOM_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::CampaignEnded];
 /// What meets any stranger who joins the same room.
 const NO_SEAT_FOR_ANYBODY: &[Code] = &[Code::SoldOut, Code::RoomFull, Code::RoomClosed, Code::RoomExpired];
 
+fn asks_to_open(user: UserId, (sku, quantity): (&str, i64)) -> Asks {
+    Asks { who: user.hot().to_owned(), target: format!("{sku} x{quantity}"), to_anybody: NO_ROOM_FOR_ANYBODY }
+}
+
+fn asks_alone(user: UserId, (sku, quantity): (&str, i64)) -> Asks {
+    Asks { who: user.hot().to_owned(), target: format!("{sku} x{quantity} alone"), to_anybody: NO_ROOM_FOR_ANYBODY }
+}
+
+/// Whether opening a room of this would be refused out of memory just now: then nobody need be looked up.
+#[must_use]
+pub fn is_shut(engine: &Engine, campaign: CampaignId, user: UserId, wish: (&str, i64)) -> bool {
+    engine.refusal(campaign, &asks_to_open(user, wish)).is_some()
+}
+
+/// Whether buying this alone would.
+#[must_use]
+pub fn is_shut_alone(engine: &Engine, campaign: CampaignId, user: UserId, wish: (&str, i64)) -> bool {
+    engine.refusal(campaign, &asks_alone(user, wish)).is_some()
+}
+
 /// Opens a room with its first seat.
 /// Refusals: `not_found` (sku), `campaign_not_live`, `campaign_ended`, `device_limit_reached`, `order_limit_reached`,
 /// `room_limit_reached`, `unpaid_limit_reached`, `sold_out`, `budget_exhausted`.
@@ -117,8 +146,17 @@ pub async fn open_room(
         (RoomId::new(campaign, now, &mut rng), OrderId::new(campaign, now, &mut rng))
     };
     let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
-    let op = Op::OpenRoom { room: room.hot(), order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
-    let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity}"), to_anybody: NO_ROOM_FOR_ANYBODY };
+    let op = Op::OpenRoom {
+        room: room.hot(),
+        order: order.hot(),
+        user,
+        device,
+        sku,
+        quantity,
+        share: share.as_deref(),
+        referral: shopper.referral.as_ref(),
+    };
+    let asks = asks_to_open(shopper.user, (sku, quantity));
     seat(engine, campaign, &op, key, asks).await
 }
 
@@ -148,6 +186,13 @@ impl<'a> Join<'a> {
         Asks { who: self.shopper.user.hot().to_owned(), target, to_anybody: NO_SEAT_FOR_ANYBODY }
     }
 
+    /// The same for an order by which somebody earns.
+    #[must_use]
+    pub const fn earning(mut self, referral: Option<Attribution>) -> Self {
+        self.shopper.referral = referral;
+        self
+    }
+
     /// The refusal that meets any stranger now, if one is known.
     #[must_use]
     pub fn remembered(&self, engine: &Engine) -> Option<Decided> {
@@ -163,7 +208,16 @@ impl<'a> Join<'a> {
     pub async fn ask(&self, engine: &Engine, newcomer: bool) -> Result<Decided, Trouble> {
         let (user, device, share) = (self.shopper.user.hot(), self.shopper.device.hot(), self.shopper.share.map(|token| token.to_string()));
         let (room, order, quantity) = (self.room.hot(), self.order.hot(), self.quantity);
-        let op = Op::JoinRoom { room, order, user, device, quantity, newcomer, share: share.as_deref() };
+        let op = Op::JoinRoom {
+            room,
+            order,
+            user,
+            device,
+            quantity,
+            newcomer,
+            share: share.as_deref(),
+            referral: self.shopper.referral.as_ref(),
+        };
         seat(engine, self.room.campaign(), &op, self.key, self.asks()).await
     }
 }
@@ -191,8 +245,9 @@ pub async fn order_solo(
 ) -> Result<Decided<Ordered>, Trouble> {
     let order = OrderId::new(campaign, engine.clock().now(), &mut rand::rng());
     let (user, device, share) = (shopper.user.hot(), shopper.device.hot(), shopper.share.map(|token| token.to_string()));
-    let op = Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref() };
-    let asks = Asks { who: user.to_owned(), target: format!("{sku} x{quantity} alone"), to_anybody: NO_ROOM_FOR_ANYBODY };
+    let op =
+        Op::OrderSolo { order: order.hot(), user, device, sku, quantity, share: share.as_deref(), referral: shopper.referral.as_ref() };
+    let asks = asks_alone(shopper.user, (sku, quantity));
     if let Some(refused) = remembered(engine, campaign, key, &asks) {
         return Ok(refused);
     }

@@ -59,7 +59,9 @@ pub async fn order(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app) };
+    let shut = || ops::is_shut_alone(&app.engine, id.0, session.user_id, (&sku, quantity));
+    let referral = app.programmes.of_order(&app, session.user_id, shut).await?;
+    let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app), referral };
     let done = ops::order_solo(&app.engine, id.0, shopper, (&sku, quantity), body.key.as_ref()).await?;
     let at = done.place.map(|place| Decided { campaign: id.0, place, replayed: done.replayed });
     match (done.decision, at) {

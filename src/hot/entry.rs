@@ -130,6 +130,13 @@ impl<'a> EventRef<'a> {
         fields.iter().find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value))
     }
 
+    /// Whether it has a field.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let rmpv::ValueRef::Map(fields) = &self.2 else { return false };
+        fields.iter().any(|(key, _)| matches!(key, rmpv::ValueRef::String(text) if text.into_str() == Some(name)))
+    }
+
     /// All fields as JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Map<String, Json> {

@@ -61,6 +61,7 @@ pub async fn erase(app: Data<App>, operator: Operator<Admin>, id: Id<UserId>, bo
     // No login can name this: it holds a control character.
     if execute!(&mut tx, FORGET, format!("\u{1}{user}"), now, user)? == 1 {
         execute!(&mut tx, "UPDATE orders SET metadata = NULL WHERE user_id = $1", user)?;
+        execute!(&mut tx, "UPDATE bond_history SET reason = $1 WHERE user_id = $2 AND reason IS NOT NULL", ERASED, user)?;
         forget_words(&mut tx, user).await?;
         revocation::end_all_of(&mut tx, user, now).await?;
         let target = user.to_string();

@@ -57,6 +57,14 @@ pub async fn sign_in(store: &Store, login: &Login<'_>, now: UnixMs) -> Result<Us
     found.ok_or_else(|| StoreError::Rejected { unique: false, message: "a user row without a user id".to_owned() })
 }
 
+/// Whether there is such a shopper.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn exists(store: &Store, user_id: UserId) -> Result<bool, StoreError> {
+    Ok(fetch_optional!(store, (String,), "SELECT id FROM users WHERE id = $1", user_id)?.is_some())
+}
+
 /// Whether the shopper has never had an order that was paid; also true for somebody unknown.
 ///
 /// # Errors

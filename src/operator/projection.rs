@@ -5,11 +5,11 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::crypto::sha256_hex;
 use crate::hot::entry::EventRef;
-use crate::id::{CampaignId, OrderId};
+use crate::id::{CampaignId, OrderId, UserId};
 use crate::projector::{Batch, Projection, Statements};
 use crate::store::{BulkRows, StoreError, bulk_row};
 
@@ -39,16 +39,34 @@ fn row(campaign: CampaignId, at: i64, event: &EventRef<'_>) -> Option<Row> {
     let actor = event.text("by")?.to_owned();
     let mut after = event.json();
     after.remove("by");
-    let before = after.remove("was").map(|was| was.to_string());
+    let mut before = after.remove("was");
     let order = after.remove("order").as_ref().and_then(Value::as_str).and_then(|hot| OrderId::from_hot(campaign, hot).ok());
+    let user = after.remove("user").as_ref().and_then(Value::as_str).and_then(|hot| UserId::from_hot(hot).ok());
+    if user.is_some() {
+        after.insert("campaign_id".to_owned(), campaign.to_string().into());
+    }
+    for members in std::iter::once(&mut after).chain(before.as_mut().and_then(Value::as_object_mut)) {
+        in_full(members);
+    }
+    let about = order.map(|order| order.to_string()).or(user.map(|user| user.to_string()));
     let hash = sha256_hex(format!("{campaign} {} {}", event.0, event.1).as_bytes());
     Some(Row {
         id: format!("log_{}", hash.get(..16)?),
         at,
         actor,
         action: event.1.to_owned(),
-        target: order.map_or_else(|| campaign.to_string(), |order| order.to_string()),
-        before,
+        target: about.unwrap_or_else(|| campaign.to_string()),
+        before: before.map(|was| was.to_string()),
         after: Some(Value::Object(after).to_string()),
     })
+}
+
+/// Shoppers as the rest of the API names them; nobody is null.
+fn in_full(members: &mut Map<String, Value>) {
+    for (hot, full) in [("inviter", "inviter_id"), ("previous", "previous_inviter_id")] {
+        if let Some(value) = members.remove(hot) {
+            let user = value.as_str().and_then(|hot| UserId::from_hot(hot).ok());
+            members.insert(full.to_owned(), user.map_or(Value::Null, |user| user.to_string().into()));
+        }
+    }
 }

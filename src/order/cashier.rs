@@ -25,7 +25,7 @@ const LONGEST_PAUSE: i64 = 3600;
 /// Whoever was told of a payment acts on it at once; the worker looks for those left lying after so long, in seconds.
 const FIRST_TRY: i64 = 2;
 /// Rows of one kind of work looked at in one round.
-pub(crate) const ROUND: i64 = 64;
+pub const ROUND: i64 = 64;
 
 /// Carries out what orders ask of the world outside.
 pub struct Cashier {
@@ -92,7 +92,8 @@ struct ClosingRow {
 }
 
 /// Seconds until the next try after so many.
-pub(crate) fn pause(attempts: i64) -> i64 {
+#[must_use]
+pub fn pause(attempts: i64) -> i64 {
     let doubled = u32::try_from(attempts.clamp(0, 12)).map_or(LONGEST_PAUSE, |steps| 2_i64.saturating_pow(steps));
     doubled.min(LONGEST_PAUSE)
 }

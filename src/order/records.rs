@@ -32,6 +32,7 @@ struct Row {
     version: i64,
     share_token: Option<String>,
     metadata: Option<String>,
+    referral_campaign_id: Option<CampaignId>,
 }
 
 /// An order as operators see it: the buyer's fields, and whose it is.
@@ -55,6 +56,9 @@ pub struct OrderRecord {
     /// The link its shopper came by.
     #[schema(required = true, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ")]
     pub share_token: Option<String>,
+    /// The referral campaign in which somebody earns by it; the list of sales says who.
+    #[schema(required = true)]
+    pub referral_campaign_id: Option<CampaignId>,
     /// What operators wrote on it.
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
@@ -86,9 +90,17 @@ impl Row {
             updated_at: self.updated_at,
             refund_due_fen: self.refund_due_fen,
             share_token: self.share_token,
+            referral_campaign_id: self.referral_campaign_id,
             metadata: self.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         })
     }
+}
+
+/// Orders with what stands elsewhere about them.
+macro_rules! orders {
+    ($($rest:expr),+ $(,)?) => {
+        concat!("SELECT orders.*, (SELECT sales.campaign_id FROM sales WHERE sales.number = orders.id) AS referral_campaign_id FROM orders ", $($rest),+)
+    };
 }
 
 /// A shopper's orders, newest first.
@@ -96,7 +108,7 @@ impl Row {
 /// # Errors
 /// Those of the database.
 pub async fn of_user(store: &Store, user: UserId, (before, id): (i64, &str), fetch: i64) -> Result<Vec<OrderRecord>, StoreError> {
-    const MINE: &str = "SELECT * FROM orders WHERE user_id = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4";
+    const MINE: &str = orders!("WHERE user_id = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
     let rows = fetch_all!(store, Row, MINE, user, before, id, fetch)?;
     rows.into_iter().map(Row::read).collect()
 }
@@ -106,7 +118,7 @@ pub async fn of_user(store: &Store, user: UserId, (before, id): (i64, &str), fet
 /// # Errors
 /// Those of the database.
 pub async fn find(store: &Store, order: OrderId) -> Result<Option<OrderRecord>, StoreError> {
-    fetch_optional!(store, Row, "SELECT * FROM orders WHERE id = $1", order)?.map(Row::read).transpose()
+    fetch_optional!(store, Row, orders!("WHERE id = $1"), order)?.map(Row::read).transpose()
 }
 
 /// Writes new metadata on an order, unless somebody has written other since `before` was read; answers whether.
@@ -139,8 +151,8 @@ pub struct Filter {
 /// A list's statement, led by what it is found by: the databases cannot choose an index for a condition that may say nothing.
 macro_rules! list_by {
     ($lead:literal) => {
-        concat!(
-            "SELECT * FROM orders WHERE ",
+        orders!(
+            "WHERE ",
             $lead,
             " AND ($2 = '' OR state = $2 OR ($2 = 'awaiting_payment' AND state IN ('held', 'closing'))) AND ($3 = '' OR sku = $3) \
              AND ($4 = '' OR user_id = $4) AND ($5 = '' OR room_id = $5) AND created_at >= $6 AND created_at < $7 \
@@ -184,6 +196,7 @@ pub const COLUMNS: &[&str] = &[
     "updated_at",
     "refund_due_fen",
     "share_token",
+    "referral_campaign_id",
     "metadata",
 ];
 

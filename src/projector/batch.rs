@@ -113,6 +113,7 @@ pub fn unreadable(error: &impl ToString) -> StoreError {
 
 /// The object an event is about: table and field of the row it belongs to; of no row's, the campaign's own.
 pub(super) fn object_of<'a>(event: &'a EventRef<'_>) -> (&'static str, &'a str) {
-    let named = [("order", "orders"), ("room", "rooms"), ("sku", "stock")];
-    named.into_iter().find_map(|(field, table)| Some((table, event.text(field)?))).unwrap_or(("def", "status"))
+    let named = [("order", "orders"), ("room", "rooms"), ("sku", "stock"), ("sale", "sales")];
+    let bond = || event.text("inviter").or(event.text("previous")).and(event.text("user")).map(|user| ("bonds", user));
+    named.into_iter().find_map(|(field, table)| Some((table, event.text(field)?))).or_else(bond).unwrap_or(("def", "status"))
 }

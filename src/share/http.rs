@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 
 use super::links::{self, Link};
+use super::made::{MadeShare, made, parent, path};
 use super::pages::PageSource;
 use super::token::ShareToken;
 use crate::app::App;
@@ -38,20 +39,6 @@ pub struct NewShare {
         example = "friend_chat"
     )]
     channel: Option<String>,
-}
-
-/// A link to hand on.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct MadeShare {
-    /// The token, 32 characters of `0-9 A-Z a-z _ -`: fits a mini-program code's `scene`.
-    #[schema(value_type = String, example = "Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
-    token: ShareToken,
-    /// The whole link.
-    #[schema(example = "http://127.0.0.1:8080/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
-    url: String,
-    /// Its path on this server.
-    #[schema(example = "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl")]
-    path: String,
 }
 
 /// What a target is.
@@ -90,6 +77,9 @@ pub struct ShareView {
     /// The masked name of whoever shared it.
     #[schema(required = true, example = "张**")]
     sharer: Option<String>,
+    /// In a referral programme, the sharer's invite code: whoever came by the link can be bound by it.
+    #[schema(required = true, example = "K7M4Q2XR")]
+    invite_code: Option<String>,
     /// When.
     #[serde(with = "crate::clock::rfc3339")]
     #[schema(value_type = String, format = DateTime, example = "2026-11-22T08:00:00Z")]
@@ -132,10 +122,11 @@ pub async fn create(
         target: wanted.target_id,
         parent: parent(&app, came_by.0.as_deref(), wanted.campaign_id).await?,
         channel: wanted.channel,
+        invite_code: None,
         created_at: app.clock.now(),
         revoked_at: None,
     };
-    links::insert(&app.store, &link).await?;
+    links::keep(&app.store, &link).await?;
     let place = (LOCATION, format!("/v1/shares/{}", link.token));
     Ok(HttpResponse::Created().insert_header(place).json(made(&app, link.token)))
 }
@@ -174,6 +165,7 @@ pub async fn read(app: Data<App>, token: Path<String>) -> Result<HttpResponse, P
         created_at: link.created_at,
         path: path(link.token),
         channel: link.channel,
+        invite_code: link.invite_code,
     };
     app.visits.count(link.token);
     Ok(HttpResponse::Ok().json(view))
@@ -189,17 +181,6 @@ pub async fn flush_visits(app: &App) {
         tracing::warn!(%why, "visits of links are written later");
         app.visits.put_back(counts);
     }
-}
-
-/// The answer to somebody who made a link.
-#[must_use]
-pub fn made(app: &App, token: ShareToken) -> MadeShare {
-    let path = path(token);
-    MadeShare { token, url: format!("{}{path}", app.config.public_url), path }
-}
-
-fn path(token: ShareToken) -> String {
-    format!("/s/{token}")
 }
 
 /// The link of a token, revoked or not.
@@ -219,11 +200,4 @@ async fn sharer(app: &App, link: &Link) -> Result<Option<String>, Problem> {
         Some(user) => app.masked_name(user).await.map(Some),
         None => Ok(None),
     }
-}
-
-/// The link somebody came by, if it is one of this campaign. A wrong one refuses nothing.
-async fn parent(app: &App, came_by: Option<&str>, campaign: CampaignId) -> Result<Option<ShareToken>, Problem> {
-    let Some(token) = came_by.and_then(|text| ShareToken::read(&app.secrets, text)) else { return Ok(None) };
-    let link = links::find(&app.store, token).await?;
-    Ok(link.filter(|link| link.campaign_id == campaign).map(|link| link.token))
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::token::ShareToken;
 use crate::clock::UnixMs;
 use crate::id::{CampaignId, TargetId, UserId};
-use crate::store::{BulkRows, Store, StoreError, bulk_row, execute, fetch_optional};
+use crate::store::{BulkRows, Store, StoreError, Tx, bulk_row, execute, fetch_optional};
 
 /// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,21 +22,23 @@ pub struct Link {
     pub parent: Option<ShareToken>,
     /// Where it was shared, in the client's words.
     pub channel: Option<String>,
+    /// The sharer's invite code in the campaign, if there is one: whoever comes by the link can be bound by it. Looked up, not kept here.
+    pub invite_code: Option<String>,
     /// When.
     pub created_at: UnixMs,
     /// When it was taken back.
     pub revoked_at: Option<UnixMs>,
 }
 
-type Row = (String, Option<String>, Option<String>, Option<String>, Option<String>, i64, Option<i64>);
+type Row = (String, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>, i64, Option<i64>);
 
 /// Keeps a new link.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn insert(store: &Store, link: &Link) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
     execute!(
-        store,
+        tx,
         "INSERT INTO shares (token, campaign_id, sharer_user_id, target_id, parent_token, channel, created_at, visits) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, 0)",
         link.token.to_string(),
@@ -50,6 +52,16 @@ pub async fn insert(store: &Store, link: &Link) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// [`insert`] in a transaction of its own.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn keep(store: &Store, link: &Link) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    insert(&mut tx, link).await?;
+    tx.commit().await
+}
+
 /// The link of a token.
 ///
 /// # Errors
@@ -58,10 +70,11 @@ pub async fn find(store: &Store, token: ShareToken) -> Result<Option<Link>, Stor
     let row = fetch_optional!(
         store,
         Row,
-        "SELECT campaign_id, sharer_user_id, target_id, parent_token, channel, created_at, revoked_at FROM shares WHERE token = $1",
+        "SELECT shares.campaign_id, sharer_user_id, target_id, parent_token, channel, invites.code, shares.created_at, revoked_at FROM shares \
+         LEFT JOIN invites ON invites.campaign_id = shares.campaign_id AND invites.user_id = shares.sharer_user_id WHERE shares.token = $1",
         token.to_string(),
     )?;
-    Ok(row.and_then(|(campaign_id, sharer, target, parent, channel, created_at, revoked_at)| {
+    Ok(row.and_then(|(campaign_id, sharer, target, parent, channel, invite_code, created_at, revoked_at)| {
         Some(Link {
             token,
             campaign_id: campaign_id.parse().ok()?,
@@ -69,6 +82,7 @@ pub async fn find(store: &Store, token: ShareToken) -> Result<Option<Link>, Stor
             target: target.and_then(|id| id.parse().ok()),
             parent: parent.and_then(|token| token.parse().ok()),
             channel,
+            invite_code,
             created_at: UnixMs::new(created_at),
             revoked_at: revoked_at.map(UnixMs::new),
         })

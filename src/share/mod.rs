@@ -9,6 +9,7 @@ pub mod desk;
 pub mod http;
 pub mod language;
 pub mod links;
+pub mod made;
 pub mod page;
 pub mod pages;
 mod qr;

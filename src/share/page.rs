@@ -55,6 +55,8 @@ pub struct PageData {
     pub chain: Option<Arc<ChainView>>,
     /// The masked name of whoever shared it.
     pub sharer: Option<String>,
+    /// The sharer's invite code, in a referral programme.
+    pub invite_code: Option<String>,
     /// Where this server is reached from outside.
     pub origin: String,
     /// The page's path there.
@@ -100,9 +102,10 @@ impl PageData {
 /// None that is known; askama's are passed on as a defect.
 pub fn render(data: &PageData, language: Language) -> Result<String, askama::Error> {
     let t = Texts(language);
-    match &data.campaign.bargain {
-        Some(bargain) => ChainPage::new(data, bargain, t).render(),
-        None => Page::new(data, t).render(),
+    match (&data.campaign.bargain, &data.campaign.referral) {
+        (Some(bargain), _) => ChainPage::new(data, bargain, t).render(),
+        (None, Some(_)) => notice(t, &data.campaign.title, &data.campaign.rules_text),
+        (None, None) => Page::new(data, t).render(),
     }
 }
 

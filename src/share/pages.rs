@@ -206,6 +206,7 @@ impl Pages {
             room: room.map(|(_, room)| room),
             chain: chain.map(|(_, chain)| chain),
             sharer: sharer.clone(),
+            invite_code: link.invite_code.clone(),
             origin: app.config.public_url.clone(),
             path: format!("/s/{}", wanted.token),
             now: UnixMs::new(shop.campaign.now.get().saturating_add(since)),

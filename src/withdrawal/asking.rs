@@ -34,10 +34,10 @@ pub async fn ask(app: &App, user: UserId, amount: Fen) -> Result<WithdrawalRecor
         return Err(refusal);
     }
     let state = if amount <= terms.auto_approve_max { State::Approved } else { State::Pending };
-    keep(&mut tx, (id, user, amount), (state, app.teller.provider.name()), now).await?;
+    keep(&mut tx, (id, user, amount), (state, app.payer.provider.name()), now).await?;
     move_money(&mut tx, id, (user, amount), HELD, now).await?;
     tx.commit().await?;
-    app.teller.wake.notify_one();
+    app.payer.wake.notify_one();
     records::find(&app.store, id).await?.ok_or_else(|| Problem::defect(&"a withdrawal that was written is not there"))
 }
 

@@ -104,7 +104,7 @@ pub async fn approve(
     let mut tx = app.store.begin().await?;
     if steps::approve(&mut tx, id.0, &operator.key.id, app.clock.now()).await? {
         told(&app, tx, (&operator.key.id, "withdrawal.approve"), &before, json!({"state": State::Approved})).await?;
-        app.teller.wake.notify_one();
+        app.payer.wake.notify_one();
     } else {
         tx.rollback().await?;
     }
@@ -151,7 +151,7 @@ pub async fn retry(
     let mut tx = app.store.begin().await?;
     if steps::retry(&mut tx, id.0, app.clock.now()).await? {
         told(&app, tx, (&operator.key.id, "withdrawal.retry"), &before, json!({"state": State::Approved})).await?;
-        app.teller.look(id.0).await?;
+        app.payer.look(id.0).await?;
     } else {
         tx.rollback().await?;
     }

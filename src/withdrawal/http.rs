@@ -194,7 +194,7 @@ pub async fn confirm(
     let sandbox = app.sandbox.as_ref().ok_or(Code::NotFound)?;
     own(&app, id.0, session.user_id).await?;
     sandbox.confirm_payout(id.0, session.user_id, body.0.accept).await?;
-    app.teller.look(id.0).await?;
+    app.payer.look(id.0).await?;
     Ok(HttpResponse::Ok().json(own(&app, id.0, session.user_id).await?))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const LEAVES: [&str; 5] = ["clock", "code", "crypto", "id", "money"];
 const MECHANISMS: [&str; 5] = ["feed", "hot", "ledger", "projector", "store"];
-const DOMAINS: [&str; 8] = ["bargain", "campaign", "group_buy", "identity", "operator", "order", "share", "withdrawal"];
+const DOMAINS: [&str; 9] = ["bargain", "campaign", "group_buy", "identity", "operator", "order", "referral", "share", "withdrawal"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -10,6 +10,8 @@ mod layers;
 mod ledger;
 mod model;
 mod program;
+mod referral_model;
+mod rewards;
 mod schema;
 mod servers;
 mod store;

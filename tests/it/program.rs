@@ -8,7 +8,7 @@ use liebian::hot::redis::CallError;
 use liebian::hot::{Class, Decided, Engine, RawAnswer};
 use liebian::id::CampaignId;
 
-use crate::model::{Campaign, Cell, EPOCH, Op, Reference, Row, START, Sent, definition, engine};
+use crate::model::{Campaign, Cell, EPOCH, Kind, Op, Reference, Row, START, Sent, definition, engine};
 use crate::support::Redis;
 
 async fn published(engine: &Arc<Engine>) -> Campaign {

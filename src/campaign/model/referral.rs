@@ -140,6 +140,14 @@ impl ReferralItem {
     }
 }
 
+impl utoipa::PartialSchema for Level {
+    fn schema() -> RefOr<Schema> {
+        level_schema()
+    }
+}
+
+impl utoipa::ToSchema for Level {}
+
 fn level_schema() -> RefOr<Schema> {
     let share = Field::of("basis_points", "A share of the order's amount, rounded down.", &whole(0, WHOLE), None);
     let fixed = Field::of("fixed_fen", "A fixed sum.", &fen(), None);

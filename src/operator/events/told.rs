@@ -74,8 +74,13 @@ pub fn told(campaign: CampaignId, body: &BodyRef<'_>, event: &EventRef<'_>, id: 
     for (field, value) in event.json() {
         let hot = value.as_str().unwrap_or_default();
         let (field, value) = match field.as_str() {
-            // Who did it stands in the audit log.
-            "by" | "was" => continue,
+            // Who did it stands in the audit log, and what was there before.
+            "by" => continue,
+            "was" if !value.is_string() => continue,
+            "inviter" => ("inviter_id", written(UserId::from_hot(hot).ok())),
+            "previous" => ("previous_inviter_id", written(UserId::from_hot(hot).ok())),
+            "sale" => ("order_number", value),
+            "fen" => ("amount_fen", value),
             "order" => ("order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "leader" => ("leader_order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "room" => ("room_id", written(RoomId::from_hot(campaign, hot).ok())),

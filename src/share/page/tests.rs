@@ -36,11 +36,12 @@ fn data(title: &str) -> PageData {
         switches: Switches::default(),
     };
     PageData {
-        campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers).unwrap()),
+        campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers)),
         rooms: Arc::default(),
         room: None,
         chain: None,
         sharer: None,
+        invite_code: None,
         origin: "https://shop.example".into(),
         path: "/s/Z2hvc3RfaW5fdGhlX3NoZWxsX2FiY2Rl".into(),
         now: now(),

@@ -12,5 +12,6 @@ mod outages;
 mod pairs;
 mod refunds;
 mod rollbacks;
+mod sales;
 
 pub(crate) use losses::hold_sql;

@@ -1,6 +1,7 @@
 //! The rules, as callers of the HTTP API meet them. A file per subject.
 
 mod attacks;
+mod bonds;
 mod campaigns;
 mod cash_desk;
 mod chain_orders;
@@ -14,11 +15,13 @@ mod erasure;
 mod feed;
 mod heads;
 mod holds;
+mod invites;
 mod ladders;
 mod limits;
 mod live;
 mod newcomers;
 mod orders;
+mod outside;
 mod payments;
 mod people;
 mod races;
@@ -26,9 +29,11 @@ mod reconciliation;
 mod refunds;
 mod refusals;
 mod repeats;
+mod rewards;
 mod roles;
 mod rooms;
 mod running;
+mod sales;
 mod schemathesis;
 mod shares;
 mod slowness;

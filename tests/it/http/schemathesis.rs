@@ -43,7 +43,10 @@ impl Run {
         // nor a field by another, such as an end after its start; nor a number that may be all but zero.
         config += &accepted(None, &[]);
         config += &accepted(Some("^(list_|read_events$)"), &[400]);
-        config += &accepted(Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|make_share)$"), &[422]);
+        config += &accepted(
+            Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|report_outside_order|make_share)$"),
+            &[422],
+        );
         // A thousand boundaries of definitions: what reads them also describes them.
         config += "[[operations]]\ninclude-operation-id = \"create_campaign\"\n[operations.phases.coverage]\nenabled = false\n";
         for (number, (routes, parameter, _)) in ids.iter().enumerate() {

@@ -8,10 +8,8 @@ use liebian::campaign::view::Switches;
 use liebian::group_buy::row::{MemberRow, RoomRow, State as RoomState, TierRow};
 use liebian::order::row::{OrderRow, RefundRow, State};
 
-use super::rows::{Cell, Row, Said};
-
-/// Ids in one timer, and those that a tick fires.
-pub(super) const TOGETHER: usize = 100;
+use super::frame::Frame;
+use super::rows::{Cell, Row};
 
 /// Everything that ops change.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,16 +19,13 @@ pub struct Book {
     /// An operator has paused it.
     pub(super) held_back: bool,
     pub(super) switches: Switches,
-    /// What is due together, named as in hot state → when.
-    pub(super) timers: BTreeMap<String, i64>,
-    /// What the batch has set so far: kind and time → ids.
-    planned: BTreeMap<(&'static str, i64), Vec<String>>,
+    pub(super) frame: Frame<Row>,
+    /// As the batch found them: an alternative was listed before.
+    pub(super) listed_before: Vec<(i64, String)>,
     /// sku → put in, returned
     pub(super) stock: BTreeMap<String, (i64, i64)>,
     pub rooms: Vec<Room>,
     pub orders: Vec<Order>,
-    /// scope → body, answer
-    pub(super) keys: BTreeMap<String, (String, Said)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -259,25 +254,7 @@ impl Book {
 
     /// Something is due at a time.
     pub(super) fn plan(&mut self, kind: &'static str, id: &str, at: i64) {
-        self.planned.entry((kind, at)).or_default().push(id.to_owned());
-    }
-
-    /// The batch is over: what it has set for one moment becomes timers of at most a hundred each.
-    pub(super) fn set_timers(&mut self) {
-        for ((kind, at), ids) in std::mem::take(&mut self.planned) {
-            self.set_timer(kind, &ids, at);
-        }
-    }
-
-    pub(super) fn set_timer(&mut self, kind: &str, ids: &[String], at: i64) {
-        self.timers.extend(ids.chunks(TOGETHER).map(|ids| (format!("{kind} {}", ids.join(" ")), at)));
-    }
-
-    /// Timers that are set, the earliest first.
-    pub(super) fn timers(&self) -> Vec<(i64, String)> {
-        let mut timers: Vec<_> = self.timers.iter().map(|(timer, at)| (*at, timer.clone())).collect();
-        timers.sort();
-        timers
+        self.frame.plan(kind, id, at);
     }
 
     /// Rooms that are listed, the fullest first.
@@ -372,8 +349,7 @@ impl Book {
         })
     }
 
-    /// The whole hot state: table and field → what it holds.
-    pub fn cells(&self) -> BTreeMap<(&'static str, String), Cell> {
+    pub(super) fn every_cell(&self) -> BTreeMap<(&'static str, String), Cell> {
         let mut cells = BTreeMap::new();
         if let Some(rules) = &self.rules {
             cells.insert(("def", "rules".to_owned()), Cell::Rules(rules.clone()));
@@ -400,8 +376,8 @@ impl Book {
             }
             cells.extend(met[1..].iter().map(|user| (("devices", format!("{device}/{user}")), Cell::Text("1".to_owned()))));
         }
-        cells.extend(self.keys.iter().map(|(scope, (body, said))| (("keys", scope.clone()), Cell::Key(body.clone(), said.clone()))));
-        cells.extend(self.timers().into_iter().map(|(at, name)| (("timers", name), Cell::Score(at))));
+        cells.extend(self.frame.keys().map(|(scope, body, said)| (("keys", scope.clone()), Cell::Key(body.clone(), said.clone()))));
+        cells.extend(self.frame.timers().into_iter().map(|(at, name)| (("timers", name), Cell::Score(at))));
         cells.extend(self.listed().into_iter().map(|(score, id)| (("joinable", id), Cell::Score(score))));
         cells
     }

@@ -12,8 +12,7 @@ use super::rows::Row;
 /// How long an order is closing before it is given up without an answer, ms.
 const CLOSING_PATIENCE: i64 = 600_000;
 
-/// Yes with rows, or no with rows.
-pub(super) type Answer = Result<(&'static str, Vec<Row>), (&'static str, Vec<Row>)>;
+pub(super) type Answer = super::frame::Answer<Row>;
 
 pub(super) fn no<T>(word: &'static str) -> Result<T, (&'static str, Vec<Row>)> {
     Err((word, Vec::new()))
@@ -380,8 +379,7 @@ impl Book {
         }
     }
 
-    /// A timer fires. Nobody has taken it away when it no longer mattered.
-    pub(super) fn ring(&mut self, kind: &str, id: &str, now: i64) {
+    pub(super) fn due(&mut self, kind: &str, id: &str, now: i64) {
         let order = |book: &Self, state| book.order(id).filter(|&at| book.orders[at].state == state);
         match kind {
             "campaign" if self.rules.as_ref().is_some_and(|rules| now >= rules.ends_at) => self.status = Some(Status::Ended),
@@ -403,7 +401,6 @@ impl Book {
                     self.leave(at, reason, now);
                 }
             }
-            "key" => drop(self.keys.remove(id)),
             _ => panic!("a timer nobody knows: {kind}"),
         }
     }

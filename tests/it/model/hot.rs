@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use liebian::clock::Clock;
-use liebian::group_buy::{PROGRAM, TABLES};
+use liebian::group_buy::PROGRAM;
 use liebian::hot::entry::{Change, Entry};
 use liebian::hot::{Class, Decided, Engine, Program, program};
 use liebian::id::CampaignId;
+
+use serde::Serialize;
 
 use super::ops::Sent;
 use super::rows::Cell;
@@ -50,12 +52,12 @@ impl Campaign {
     }
 
     /// Sends one batch at a fixed time.
-    pub async fn send(&self, class: Class, at: i64, ops: &[Sent]) -> Decided {
+    pub async fn send<O: Serialize>(&self, class: Class, at: i64, ops: &[Sent<O>]) -> Decided {
         self.send_from(&self.engine, class, at, ops).await
     }
 
     /// The same through another engine.
-    pub async fn send_from(&self, engine: &Engine, class: Class, at: i64, ops: &[Sent]) -> Decided {
+    pub async fn send_from<O: Serialize>(&self, engine: &Engine, class: Class, at: i64, ops: &[Sent<O>]) -> Decided {
         let packed: Vec<_> = ops.iter().map(Sent::packed).collect();
         engine.decide_batch(self.id, self.program, class, (EPOCH, at), &packed).await.unwrap()
     }
@@ -84,7 +86,7 @@ impl Campaign {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut fields = BTreeMap::new();
         let mut meta = BTreeMap::new();
-        for &table in TABLES.iter().filter(|table| **table != "log") {
+        for &table in self.program.tables.iter().filter(|table| **table != "log") {
             let key = self.key(table);
             let sorted = matches!(table, "timers" | "joinable");
             let pairs = if sorted {
@@ -125,16 +127,14 @@ fn score(text: &[u8]) -> i64 {
 }
 
 impl Hot {
-    /// Reads every field.
+    /// Reads every field of a group-buy.
     pub fn cells(&self) -> BTreeMap<(&'static str, String), Cell> {
-        let cell = |(&(table, ref field), value): (&(&'static str, String), &Vec<u8>)| {
-            let cell = match table {
-                "timers" | "joinable" => Cell::Score(str::from_utf8(value).unwrap().parse().unwrap()),
-                _ => Cell::read(table, field, value),
-            };
-            ((table, field.clone()), cell)
-        };
-        self.fields.iter().map(cell).collect()
+        self.each(Cell::read)
+    }
+
+    /// Reads every field.
+    pub fn each<C>(&self, read: impl Fn(&str, &str, &[u8]) -> C) -> BTreeMap<(&'static str, String), C> {
+        self.fields.iter().map(|(place, value)| (place.clone(), read(place.0, &place.1, value))).collect()
     }
 
     /// A number of meta.
@@ -144,10 +144,10 @@ impl Hot {
 }
 
 /// Folds the changes of a log: last writer wins, empty deletes.
-pub fn refold(log: &[Entry]) -> BTreeMap<(&'static str, String), Vec<u8>> {
+pub fn refold(program: &Program, log: &[Entry]) -> BTreeMap<(&'static str, String), Vec<u8>> {
     let mut fields = BTreeMap::new();
     for Change(table, field, value) in log.iter().flat_map(|entry| &entry.body.changes) {
-        let table = *TABLES.iter().find(|known| *known == table).unwrap();
+        let table = *program.tables.iter().find(|known| *known == table).unwrap();
         if value.is_empty() {
             fields.remove(&(table, field.clone()));
         } else {

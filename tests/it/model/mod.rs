@@ -7,6 +7,7 @@
 
 mod book;
 mod decisions;
+mod frame;
 mod generate;
 mod hot;
 mod invariants;
@@ -16,9 +17,15 @@ mod property;
 mod reference;
 mod rows;
 mod rules;
+mod run;
 
+pub use frame::{Answer, Cells, Frame, Kind};
 pub use hot::{Campaign, EPOCH, Hot, engine};
 pub use ops::{Op, Sent};
-pub use reference::Reference;
-pub use rows::{Cell, Row, Said};
+pub use projected::Projected;
+pub use rows::{Cell, Payload, Row, Said, read, remembered, row, score};
 pub use rules::{START, definition};
+pub use run::{Case, Run, check};
+
+/// A group-buy's model.
+pub type Reference = frame::Reference<book::Book>;

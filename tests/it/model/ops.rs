@@ -29,27 +29,27 @@ pub enum Op {
 
 /// An op with its Idempotency-Key, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sent {
+pub struct Sent<O = Op> {
     #[serde(flatten)]
-    pub op: Op,
+    pub op: O,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }
 
-impl Sent {
+impl<O: Serialize> Sent<O> {
     pub fn packed(&self) -> Vec<u8> {
         rmp_serde::to_vec_named(self).unwrap()
     }
 
-    pub fn keyed(op: Op, key: &str, body: &str) -> Self {
+    pub fn keyed(op: O, key: &str, body: &str) -> Self {
         Self { op, key: Some(key.to_owned()), body: Some(body.to_owned()) }
     }
 }
 
-impl From<Op> for Sent {
-    fn from(op: Op) -> Self {
+impl<O> From<O> for Sent<O> {
+    fn from(op: O) -> Self {
         Self { op, key: None, body: None }
     }
 }

@@ -37,19 +37,25 @@ pub enum Row {
 
 /// What the program says to one op.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Said<R = Row> {
     pub yes: i64,
     pub word: String,
     pub seq: i64,
     pub replayed: bool,
-    pub rows: Vec<Row>,
+    pub rows: Vec<R>,
 }
 
-fn read<T: DeserializeOwned>(packed: &[u8]) -> T {
+/// A row as the answers of a kind of campaign carry it.
+pub trait Payload: Clone + std::fmt::Debug + PartialEq {
+    /// Reads the row at a place (from 0) of an answer.
+    fn read(yes: i64, word: &str, place: usize, packed: &[u8]) -> Self;
+}
+
+pub fn read<T: DeserializeOwned>(packed: &[u8]) -> T {
     rmp_serde::from_slice(packed).unwrap_or_else(|error| panic!("a row that does not read: {error}"))
 }
 
-fn row<T: liebian::hot::Row>(packed: &[u8]) -> T {
+pub fn row<T: liebian::hot::Row>(packed: &[u8]) -> T {
     T::read(packed).unwrap_or_else(|error| panic!("{error}: {packed:?}"))
 }
 
@@ -63,7 +69,7 @@ fn counters(packed: &[u8]) -> [i64; 4] {
 }
 
 impl Cell {
-    /// Reads a field of a hash.
+    /// Reads a field.
     pub fn read(table: &str, field: &str, packed: &[u8]) -> Self {
         match (table, field) {
             ("def", "rules") => Self::Rules(read(packed)),
@@ -74,19 +80,31 @@ impl Cell {
             ("users", _) => Self::User(counters(packed)),
             ("devices", _) => Self::Text(String::from_utf8(packed.to_vec()).unwrap()),
             ("keys", _) => {
-                let (body, answer): (String, serde_bytes::ByteBuf) = read(packed);
-                Self::Key(body, Said::unpack(&answer))
+                let (body, said) = remembered(packed);
+                Self::Key(body, said)
             }
+            ("timers" | "joinable", _) => Self::Score(score(packed)),
             _ => panic!("a table nobody knows: {table}"),
         }
     }
 }
 
-impl Said {
+/// The score of a sorted set's field.
+pub fn score(value: &[u8]) -> i64 {
+    str::from_utf8(value).unwrap().parse().unwrap()
+}
+
+/// Body and answer that an Idempotency-Key remembers.
+pub fn remembered<R: Payload>(packed: &[u8]) -> (String, Said<R>) {
+    let (body, answer): (String, serde_bytes::ByteBuf) = read(packed);
+    (body, Said::unpack(&answer))
+}
+
+impl<R: Payload> Said<R> {
     /// Reads an answer as the script gives it. The text of an error is not compared.
     pub fn read(raw: &RawAnswer) -> Self {
         let word = if raw.yes < 0 { String::new() } else { raw.word.clone() };
-        let rows = raw.payload.iter().enumerate().map(|(place, packed)| said_row(raw.yes, &raw.word, place, packed)).collect();
+        let rows = raw.payload.iter().enumerate().map(|(place, packed)| R::read(raw.yes, &raw.word, place, packed)).collect();
         Self { yes: raw.yes, word, seq: raw.seq, replayed: raw.replayed.is_some(), rows }
     }
 
@@ -105,17 +123,19 @@ impl Said {
     }
 }
 
-fn said_row(yes: i64, word: &str, place: usize, packed: &[u8]) -> Row {
-    match (yes, word, place) {
-        (1, "published" | "status" | "switches", 0) => Row::Status(row(packed)),
-        (1, "stock", 0) => Row::Stock(row(packed)),
-        (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
-        (1, "opened" | "joined" | "already_in_room", 1)
-        | (1, "ordered" | "payment_asked" | "cancelled" | "closed" | "paid" | "refunded" | "fulfilled" | "refunding" | "called_off", 0) => {
-            Row::Order(row(packed))
+impl Payload for Row {
+    fn read(yes: i64, word: &str, place: usize, packed: &[u8]) -> Self {
+        match (yes, word, place) {
+            (1, "published" | "status" | "switches", 0) => Row::Status(row(packed)),
+            (1, "stock", 0) => Row::Stock(row(packed)),
+            (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
+            (1, "opened" | "joined" | "already_in_room", 1)
+            | (1, "ordered" | "payment_asked" | "cancelled" | "closed" | "paid" | "refunded" | "fulfilled" | "refunding" | "called_off", 0) => {
+                Row::Order(row(packed))
+            }
+            (1, "ordered", 1) => Row::Id(String::from_utf8(packed.to_vec()).unwrap()),
+            (0, "room_closed" | "room_expired" | "room_full", 0) => Row::Other(read(packed)),
+            _ => panic!("{word} carries no row {place}"),
         }
-        (1, "ordered", 1) => Row::Id(String::from_utf8(packed.to_vec()).unwrap()),
-        (0, "room_closed" | "room_expired" | "room_full", 0) => Row::Other(read(packed)),
-        _ => panic!("{word} carries no row {place}"),
     }
 }

@@ -1,0 +1,38 @@
+--- Bonds: who was invited by whom. One that is past its time counts as none everywhere; nothing fires, whoever asks looks at the clock.
+
+bonds = {}
+
+--- A shopper's living bond, to look at, or nil.
+function bonds.of(user, now)
+  local bond = state.view("bonds", user)
+  if bond and (bond.expires_at == 0 or now < bond.expires_at) then
+    return bond
+  end
+  return nil
+end
+
+local MOST_ANCESTORS = 64
+
+--- Whether a bond would close a circle, or reach higher than anybody looks. Bonds end by time and by hand only, so a circle that is not
+--- there when its last bond is made never comes.
+function bonds.circles(user, inviter, now)
+  local above = inviter
+  for _ = 1, MOST_ANCESTORS do
+    if above == user then
+      return true
+    end
+    local bond = bonds.of(above, now)
+    if not bond then
+      return false
+    end
+    above = bond.inviter
+  end
+  return true
+end
+
+--- Makes a bond in place of any there was; gives its packed row.
+function bonds.make(user, inviter, now)
+  local life = rules.get().expires_after
+  local expires_at = life and now + life or 0
+  return state.put("bonds", user, { inviter = inviter, bound_at = now, expires_at = expires_at, version = rules.version() })
+end
