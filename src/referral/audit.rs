@@ -1,14 +1,17 @@
 //! Invariant 5, counted on a campaign's state: bonds name another and close no circle, no sale has more than one reward a level, nothing goes
-//! back twice, and what stands granted is what the budget counts and no more than it allows. And SQL says the same of bonds and rewards.
+//! back twice, and what stands granted is what the budget counts and no more than it allows. And SQL says the same of bonds and rewards; both
+//! rewards of an order stay within the cap, and of each went back what its sale says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::projection::shown;
+use super::rates::reversed;
 use super::row::{BondRow, LevelRow, RewardState, SaleRow, SpentRow};
 use crate::audit::Check;
 use crate::audit::fold::Fold;
 use crate::campaign::rules::ReferralRules;
 use crate::id::{CampaignId, UserId};
+use crate::money::Fen;
 use crate::store::{Store, StoreError, fetch_all};
 
 /// Rows of SQL compared at once.
@@ -29,6 +32,7 @@ pub async fn checks(store: &Store, campaign: CampaignId, fold: &Fold, now: i64) 
         Check::new("rewards_keep_their_budget", format!("{granted} rewards, {} fen", spent.total), &wrong),
         sql_bonds(store, campaign, fold, &bonds).await?,
         sql_rewards(store, campaign, fold, &sales).await?,
+        follow_sales(store, campaign).await?,
     ])
 }
 
@@ -149,6 +153,65 @@ async fn sql_rewards(store: &Store, campaign: CampaignId, fold: &Fold, sales: &B
         wrong.push(format!("SQL has {count} rewards, the log {expected}"));
     }
     Ok(Check::new("sql_rewards_equal_log", format!("{count} rewards"), &wrong))
+}
+
+/// A reward beside its sale.
+#[derive(sqlx::FromRow)]
+struct Followed {
+    order_number: String,
+    level: i64,
+    user_id: UserId,
+    buyer_id: UserId,
+    granted: Fen,
+    back: Fen,
+    others: i64,
+    sale_buyer: Option<UserId>,
+    level1_id: Option<UserId>,
+    level2_id: Option<UserId>,
+    amount_fen: Option<Fen>,
+    refunded_fen: Option<Fen>,
+    state: Option<String>,
+}
+
+/// Each reward goes to whom its sale names, both of an order stay within the cap, and what went back is the part of it that was refunded.
+async fn follow_sales(store: &Store, campaign: CampaignId) -> Result<Check, StoreError> {
+    const BOTH: &str = "SELECT rewards.order_number, rewards.level, rewards.user_id, rewards.buyer_id, rewards.amount_fen AS granted, \
+                        rewards.reversed_fen AS back, CAST(COALESCE((SELECT SUM(other.amount_fen) FROM rewards AS other \
+                        WHERE other.campaign_id = $1 AND other.order_number = rewards.order_number AND other.level <> rewards.level \
+                        AND other.state <> 'refused'), 0) AS BIGINT) AS others, sales.buyer_id AS sale_buyer, sales.level1_id, sales.level2_id, \
+                        sales.amount_fen, sales.refunded_fen, sales.state FROM rewards \
+                        LEFT JOIN sales ON sales.number = rewards.order_number AND sales.campaign_id = rewards.campaign_id \
+                        WHERE rewards.campaign_id = $1 AND rewards.state <> 'refused' AND (rewards.order_number, rewards.level) > ($2, $3) \
+                        ORDER BY rewards.order_number, rewards.level LIMIT $4";
+    let definition = crate::campaign::records::find(store, campaign).await?;
+    let cap = definition.and_then(|record| record.definition.referral().map(|own| own.cap_basis_points)).unwrap_or_default();
+    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), (String::new(), 0_i64));
+    loop {
+        let rows = fetch_all!(store, Followed, BOTH, campaign, &after.0, after.1, PAGE)?;
+        let Some(last) = rows.last() else { break };
+        after = (last.order_number.clone(), last.level);
+        count += rows.len();
+        wrong.extend(rows.iter().filter_map(|row| Some(format!("level {} of {}: {}", row.level, row.order_number, row.wrong(cap)?))));
+    }
+    Ok(Check::new("rewards_follow_their_sales", format!("{count} rewards"), &wrong))
+}
+
+impl Followed {
+    fn wrong(&self, cap: i64) -> Option<String> {
+        let (Some(amount), Some(refunded)) = (self.amount_fen, self.refunded_fen) else { return Some("there is no such sale".to_owned()) };
+        let earner = if self.level == 1 { self.level1_id } else { self.level2_id };
+        if earner != Some(self.user_id) || self.sale_buyer != Some(self.buyer_id) {
+            return Some("the sale names others".to_owned());
+        }
+        let all = i128::from(self.granted.get()) + i128::from(self.others);
+        if all > i128::from(amount.get()) * i128::from(cap) / 10_000 {
+            return Some(format!("{all} fen of {} are more than the cap", amount.get()));
+        }
+        let back = reversed(self.granted, refunded, amount);
+        // What is still to be told is on its way.
+        let told = self.state.as_deref() == Some("done");
+        (told && back != self.back).then(|| format!("{} fen went back, {} should have", self.back.get(), back.get()))
+    }
 }
 
 #[cfg(test)]

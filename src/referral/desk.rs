@@ -196,8 +196,8 @@ pub async fn list_rewards(
     let state = query.state.map(|state| state.word().to_owned()).unwrap_or_default();
     let filter = Filter { state, user: id_or_any(query.user_id), order, from, to };
     existing(&app, id.0).await?;
+    app.projector.all_caught_up().await;
     app.teller.caught_up(Of::Campaign(id.0)).await;
-    app.projector.caught_up(id.0).await;
     let place = |record: &RewardRecord| (record.created_at.get(), record.id.clone());
     let rows = move |(before, before_id): (i64, String), fetch| {
         let (app, filter) = (app.clone(), filter.clone());

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::records::name;
+use super::teller::Of;
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::http::problem::Problem;
@@ -108,6 +109,8 @@ pub async fn figures(
         "SELECT COUNT(*) FROM bonds WHERE campaign_id = $1 AND inviter_id = $2 AND (expires_at IS NULL OR expires_at > $3)";
     const BEST: &str = "SELECT user_id, COUNT(DISTINCT order_number), CAST(SUM(amount_fen - reversed_fen) AS BIGINT) AS earned FROM rewards \
                         WHERE campaign_id = $1 AND state <> 'refused' GROUP BY user_id ORDER BY earned DESC, user_id LIMIT $2";
+    app.projector.all_caught_up().await;
+    app.teller.caught_up(Of::Campaign(id)).await;
     let (store, now): (_, UnixMs) = (&app.store, app.clock.now());
     let (inviters,) = fetch_one!(store, (i64,), INVITERS, id)?;
     let (bonds, new_customers) = fetch_one!(store, (i64, i64), BONDS, id, now)?;

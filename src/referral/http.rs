@@ -205,6 +205,7 @@ struct InviteeQuery {
 #[get("/v1/me/invitees")]
 pub async fn invitees(app: Data<App>, session: Session, query: Query<InviteeQuery>, page: Page) -> Result<HttpResponse, Problem> {
     app.projector.all_caught_up().await;
+    app.teller.caught_up(Of::Earner(session.user_id)).await;
     let (user, now) = (session.user_id, app.clock.now());
     let two_levels = two_levels(&app, user).await?;
     let campaign = id_or_any(query.0.campaign_id);

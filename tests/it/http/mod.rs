@@ -29,6 +29,7 @@ mod reconciliation;
 mod refunds;
 mod refusals;
 mod repeats;
+mod rewards;
 mod roles;
 mod rooms;
 mod running;
