@@ -27,7 +27,8 @@ const REFUSAL: &str = r#"{"type":"/problems#sold_out","title":"Sold out","status
 
 /// `GET /` answers two bytes; no middleware. Beside it answers as long as the server's own, for what it costs only to carry them.
 pub async fn noop(port: u16) -> std::io::Result<()> {
-    let refuse = async || HttpResponse::Conflict().content_type("application/problem+json").body(REFUSAL);
+    // The body is read: actix ends a connection whose request was left unread.
+    let refuse = async |_body: web::Bytes| HttpResponse::Conflict().content_type("application/problem+json").body(REFUSAL);
     HttpServer::new(move || {
         App::new()
             .route("/", web::get().to(async || "ok"))
