@@ -219,12 +219,12 @@ pub async fn invitees(app: Data<App>, session: Session, query: Query<InviteeQuer
 
 /// The campaigns with two levels in which somebody invited, one after the other.
 async fn two_levels(app: &App, user: UserId) -> Result<String, Problem> {
-    let mut named = String::new();
+    let mut named = Vec::new();
     for campaign in records::invited_in(&app.store, user).await? {
         let record = app.definitions.get(app, campaign, 0).await?;
         if record.is_some_and(|record| record.definition.referral().is_some_and(|own| own.levels.len() > 1)) {
-            named.push_str(&format!("{campaign} "));
+            named.push(campaign.to_string());
         }
     }
-    Ok(named)
+    Ok(named.join(" "))
 }
