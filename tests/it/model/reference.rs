@@ -93,6 +93,7 @@ impl Reference {
             Op::Fulfil { order } => self.book.fulfil(order),
             Op::Refund { order, amount, reason } => self.book.refund(order, *amount, reason, now),
             Op::CallOff { order, reason } => self.book.call_off(order, reason, now),
+            Op::Decline { word } => no(word),
             Op::Tick => {
                 self.tick();
                 Ok(("ticked", Vec::new()))
