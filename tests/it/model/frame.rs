@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use liebian::hot::entry::Entry;
 use liebian::hot::Program;
+use liebian::hot::entry::Entry;
 use serde::Serialize;
 
 use super::ops::Sent;

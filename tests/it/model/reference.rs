@@ -42,7 +42,9 @@ impl Kind for Book {
             Op::SetStatus { step } => self.set_status(*step),
             Op::SetSwitches { open, join } => self.set_switches(*open, *join),
             Op::AddStock { sku, units } => self.add_stock(sku, *units),
-            Op::OpenRoom { room, order, user, device, sku, quantity } => self.open(room, Order::new(order, user, device, *quantity), sku, now),
+            Op::OpenRoom { room, order, user, device, sku, quantity } => {
+                self.open(room, Order::new(order, user, device, *quantity), sku, now)
+            }
             Op::JoinRoom { room, order, user, device, quantity, newcomer } => {
                 self.join(room, Order { newcomer: *newcomer, ..Order::new(order, user, device, *quantity) }, now)
             }
@@ -57,6 +59,7 @@ impl Kind for Book {
             Op::Fulfil { order } => self.fulfil(order),
             Op::Refund { order, amount, reason } => self.refund(order, *amount, reason, now),
             Op::CallOff { order, reason } => self.call_off(order, reason, now),
+            Op::Decline { word } => no(word),
             Op::Tick | Op::Nonsense => panic!("not the book's to decide"),
         }
     }

@@ -130,9 +130,11 @@ impl Payload for Row {
             (1, "stock", 0) => Row::Stock(row(packed)),
             (1, "opened" | "joined" | "already_in_room", 0) => Row::Room(row(packed)),
             (1, "opened" | "joined" | "already_in_room", 1)
-            | (1, "ordered" | "payment_asked" | "cancelled" | "closed" | "paid" | "refunded" | "fulfilled" | "refunding" | "called_off", 0) => {
-                Row::Order(row(packed))
-            }
+            | (
+                1,
+                "ordered" | "payment_asked" | "cancelled" | "closed" | "paid" | "refunded" | "fulfilled" | "refunding" | "called_off",
+                0,
+            ) => Row::Order(row(packed)),
             (1, "ordered", 1) => Row::Id(String::from_utf8(packed.to_vec()).unwrap()),
             (0, "room_closed" | "room_expired" | "room_full", 0) => Row::Other(read(packed)),
             _ => panic!("{word} carries no row {place}"),

@@ -91,8 +91,12 @@ fn rules() -> impl Strategy<Value = ReferralRules> {
 
 pub fn case() -> impl Strategy<Value = Case> {
     let deep = prop_oneof![4 => Just(0u8), 1 => 61..=66u8];
-    (rules(), prop::bool::weighted(0.1), deep, prop::collection::vec(round(), 1..20))
-        .prop_map(|(rules, early, deep, rounds)| Case { rules, early, deep, rounds })
+    (rules(), prop::bool::weighted(0.1), deep, prop::collection::vec(round(), 1..20)).prop_map(|(rules, early, deep, rounds)| Case {
+        rules,
+        early,
+        deep,
+        rounds,
+    })
 }
 
 fn round() -> impl Strategy<Value = Round> {
@@ -171,7 +175,8 @@ impl Maker {
             Wish::Bind { user: invited, inviter, newcomer, key } => {
                 let op = Op::Bind { user: shopper(invited), inviter: party(invited, inviter), newcomer };
                 // One key, one body, whatever the op: a collision of keys with another op is a replay of the first one's answer.
-                return key.map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
+                return key
+                    .map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
             }
             Wish::SetBond { user: invited, inviter } => {
                 let inviter = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();

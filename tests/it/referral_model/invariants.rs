@@ -34,7 +34,10 @@ pub fn hold(cells: &Cells<Book>) {
             } else {
                 assert_eq!(level.back, 0, "nothing goes back of what was not granted: sale {id}");
             }
-            assert!(sale.fulfilled_at > 0 || level.state != RewardState::Available, "available before the goods were handed over: sale {id}");
+            assert!(
+                sale.fulfilled_at > 0 || level.state != RewardState::Available,
+                "available before the goods were handed over: sale {id}"
+            );
         }
     }
     let spent = cells.get(&("spent", "rewards".to_owned()));

@@ -49,12 +49,7 @@ const WANTED: &[&str] = &[
 /// What a referral campaign's log fills.
 static PROJECTED: Projected = Projected {
     kind: "referral",
-    tables: &[
-        ("bonds", "user_id"),
-        ("bond_history", "seq"),
-        ("rewards", "order_number, level"),
-        ("log_entries", "first_seq"),
-    ],
+    tables: &[("bonds", "user_id"), ("bond_history", "seq"), ("rewards", "order_number, level"), ("log_entries", "first_seq")],
     projections: || vec![Box::new(CampaignProjection), Box::new(ReferralProjection)],
 };
 
@@ -65,7 +60,8 @@ impl model::Case<Book> for Case {
         if !self.early {
             run.round(publish.clone()).await;
         }
-        let line = (1..self.deep).map(|place| Op::SetBond { user: deep(place), inviter: deep(place - 1), by: "key", reason: "deep" }.into());
+        let line =
+            (1..self.deep).map(|place| Op::SetBond { user: deep(place), inviter: deep(place - 1), by: "key", reason: "deep" }.into());
         let line: Vec<_> = line.collect();
         run.round(vec![line].into_iter().filter(|line| !line.is_empty()).collect()).await;
         for (place, round) in self.rounds.iter().enumerate() {
