@@ -8,7 +8,7 @@ use liebian::hot::redis::CallError;
 use liebian::hot::{Class, Decided, Engine, RawAnswer};
 use liebian::id::CampaignId;
 
-use crate::model::{Campaign, Cell, EPOCH, Kind, Op, Reference, Row, START, Sent, definition, engine};
+use crate::model::{Book, Campaign, Cell, EPOCH, Kind, Op, Reference, Row, START, Sent, definition, engine};
 use crate::support::Redis;
 
 async fn published(engine: &Arc<Engine>) -> Campaign {
@@ -201,7 +201,7 @@ async fn a_timer_that_breaks_is_put_off_and_told_while_the_others_fire() {
 async fn a_tick_fires_a_hundred_timers_and_the_next_one_goes_on() {
     let redis = Redis::start().await;
     let campaign = Campaign::fresh(&engine(&redis.url())).await;
-    let mut model = Reference::default();
+    let mut model = Reference::<Book>::default();
     let stock = vec![("cherry".to_owned(), 1000)];
     let mut batches = vec![(START, vec![Sent::from(Op::Publish { definition: definition(2), stock })])];
     // Two batches of one moment: the second has more holds than one timer may.

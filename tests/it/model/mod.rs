@@ -19,13 +19,12 @@ mod rows;
 mod rules;
 mod run;
 
-pub use frame::{Answer, Cells, Frame, Kind};
+pub use book::Book;
+pub use frame::{Answer, Cells, Frame, Kind, Reference};
 pub use hot::{Campaign, EPOCH, Hot, engine};
 pub use ops::{Op, Sent};
 pub use projected::Projected;
 pub use rows::{Cell, Payload, Row, Said, read, remembered, row, score};
 pub use rules::{START, definition};
-pub use run::{Case, Run, check};
+pub use run::{Case, Run, catches, check};
 
-/// A group-buy's model.
-pub type Reference = frame::Reference<book::Book>;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
-use liebian::hot::{Class, Decided, Engine};
+use liebian::hot::{Class, Decided, Engine, Program};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
@@ -157,6 +157,31 @@ fn answers<R: Payload>(reply: &Decided) -> (i64, i64, i64, Vec<Said<R>>) {
     }
 }
 
+async fn play_one<K: Kind, C: Case<K>>(
+    program: &'static Program,
+    senders: &[Arc<Engine>],
+    case: &C,
+    (trace, tally): (&Mutex<Vec<String>>, &Mutex<Tally>),
+    projected: Option<&Pair>,
+) {
+    let (campaign, model) = (Campaign::with(&senders[0], program).await, Reference::default());
+    let mut run = Run { campaign, senders, model, at: START, trace, tally, entries: Vec::new(), projected };
+    case.play(&mut run).await;
+    run.finish().await;
+}
+
+/// Whether some case tells a program apart from the model.
+pub fn catches<K: Kind, C: Case<K>>(redis: &str, program: &'static Program, cases: &impl Strategy<Value = C>) -> bool {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let senders: Vec<_> = (0..SENDERS).map(|_| engine(redis)).collect();
+    let config = Config { failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let outcome = TestRunner::new(config).run(cases, |case| {
+        runtime.block_on(play_one(program, &senders, &case, (&Mutex::default(), &Mutex::default()), None));
+        Ok(())
+    });
+    outcome.is_err()
+}
+
 /// Plays cases on a server. `wanted`: answers and events, by their word, that must happen somewhere, or the generator has become blind.
 pub fn check<K: Kind, C: Case<K>>(server: &Path, cases: &impl Strategy<Value = C>, projected: &'static Projected, wanted: &[&str]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -169,14 +194,8 @@ pub fn check<K: Kind, C: Case<K>>(server: &Path, cases: &impl Strategy<Value = C
         trace.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         trace.clear_poison();
         tally.clear_poison();
-        runtime.block_on(async {
-            let campaign = Campaign::with(&senders[0], K::program()).await;
-            let model = Reference::default();
-            let mut run =
-                Run { campaign, senders: &senders, model, at: START, trace: &trace, tally: &tally, entries: Vec::new(), projected };
-            case.play(&mut run).await;
-            run.finish().await;
-        });
+        let (trace, tally) = (&trace, &tally);
+        runtime.block_on(play_one(K::program(), &senders, case, (trace, tally), projected));
     };
     let mut config = Config { failure_persistence: None, ..Config::default() };
     if config.rng_seed == RngSeed::Random {

@@ -144,6 +144,21 @@ impl Book {
         self.sales.values().flat_map(|sale| sale.levels.iter().map(|level| (day(sale.at), level))).filter(|(_, level)| level.granted())
     }
 
+    /// What somebody's rewards come to that are frozen, and that were released.
+    pub fn earned(&self, user: &str) -> (i64, i64) {
+        let of = |released: bool| {
+            let levels = self.sales.values().filter(|sale| sale.released == released).flat_map(|sale| &sale.levels);
+            levels.filter(|level| level.granted() && level.user == user).map(|level| level.fen - level.back).sum()
+        };
+        (of(false), of(true))
+    }
+
+    /// Sale, level and fen of every reward that was granted.
+    pub fn rewards(&self) -> impl Iterator<Item = (&str, i64, i64)> {
+        let levels = self.sales.iter().flat_map(|(number, sale)| (1..).zip(&sale.levels).map(move |(at, level)| (number, at, level)));
+        levels.filter(|(_, _, level)| level.granted()).map(|(number, at, level)| (number.as_str(), at, level.fen))
+    }
+
     fn spent(&self) -> SpentRow {
         let last = self.granted().map(|(day, _)| day).max().unwrap_or(0);
         let total = self.granted().map(|(_, level)| level.fen - level.back).sum();

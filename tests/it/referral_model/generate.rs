@@ -8,6 +8,8 @@ use super::book::Book;
 use super::rows::{Op, Report};
 use crate::model::{START, Sent};
 
+/// Shoppers.
+pub const SHOPPERS: u8 = 7;
 /// Ops in one case at most, besides a deep line.
 const OPS: usize = 60;
 /// When the next day begins in China.
@@ -69,11 +71,12 @@ pub struct Sale {
     fulfilled: Option<i64>,
 }
 
-fn rules() -> impl Strategy<Value = ReferralRules> {
+pub fn rules() -> impl Strategy<Value = ReferralRules> {
     let some = |often: f64, values: std::ops::RangeInclusive<i64>| prop::option::weighted(often, values);
     let times = (prop_oneof![5 => Just(0i64), 1 => Just(50_000)], prop_oneof![1 => Just(7_200_000i64), 2 => Just(400_000_000)]);
     let bonds = (prop::bool::weighted(0.3), any::<bool>(), some(0.4, 100_000..=900_000), some(0.4, 50_000..=700_000));
-    (times, bonds, some(0.5, 1..=3_000), some(0.5, 1..=1_500)).prop_map(
+    let budget = prop_oneof![2 => Just(None), 1 => (1..=3_000i64).prop_map(Some), 2 => (1..=8i64).prop_map(|hundreds| Some(hundreds * 100))];
+    (times, bonds, budget, some(0.5, 1..=1_500)).prop_map(
         |((begins, lasts), (newcomers_only, first_touch, expires_after, protected), budget, daily_budget)| ReferralRules {
             version: 1,
             starts_at: START + begins,
@@ -108,24 +111,28 @@ fn round() -> impl Strategy<Value = Round> {
         .prop_map(|(advance, tick, batches)| Round { advance, tick, batches })
 }
 
+/// A report of a sale.
+pub fn sale() -> impl Strategy<Value = Sale> {
+    let user = || prop::option::weighted(0.85, 0..7u8);
+    let fen = || prop_oneof![1 => Just(0i64), 3 => 1..=600i64, 3 => (1..=6i64).prop_map(|hundreds| hundreds * 100), 1 => Just(10_000_000_000)];
+    let back = || prop_oneof![4 => Just(0i64), 2 => 1..100i64, 2 => Just(100), 1 => Just(250)];
+    let freeze = prop_oneof![1 => Just(0i64), 3 => Just(300_000), 1 => Just(700_000)];
+    let fulfilled = prop::option::weighted(0.4, prop_oneof![4 => Just(0i64), 2 => Just(1_000), 2 => Just(600_000), 1 => Just(-2_000)]);
+    (0..10u8, (user(), user()), (fen(), fen()), (back(), back()), freeze, fulfilled)
+        .prop_map(|(number, users, fen, back, freeze, fulfilled)| Sale { number, users, fen, back, freeze, fulfilled })
+}
+
 fn wish() -> impl Strategy<Value = Wish> {
     let key = || prop_oneof![3 => Just(None), 1 => (0..6u8).prop_map(Some)];
     let party = || prop_oneof![12 => (0..7u8).prop_map(Party::User), 2 => (58..67u8).prop_map(Party::Deep), 2 => Just(Party::Same)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
     // Mostly on, or nobody is bound.
     let switch = || prop_oneof![2 => Just(None), 7 => Just(Some(true)), 1 => Just(Some(false))];
-    let user = || prop::option::weighted(0.85, 0..7u8);
-    let fen = || prop_oneof![1 => Just(0i64), 6 => 1..=600i64, 1 => Just(10_000_000_000)];
-    let back = || prop_oneof![4 => Just(0i64), 2 => 1..100i64, 2 => Just(100), 1 => Just(250)];
-    let freeze = prop_oneof![1 => Just(0i64), 3 => Just(300_000), 1 => Just(700_000)];
-    let fulfilled = prop::option::weighted(0.4, prop_oneof![4 => Just(0i64), 2 => Just(1_000), 2 => Just(600_000), 1 => Just(-2_000)]);
-    let sale = (0..10u8, (user(), user()), (fen(), fen()), (back(), back()), freeze, fulfilled)
-        .prop_map(|(number, users, fen, back, freeze, fulfilled)| Sale { number, users, fen, back, freeze, fulfilled });
     prop_oneof![
         24 => (0..7u8, party(), prop::bool::weighted(0.8), key())
             .prop_map(|(user, inviter, newcomer, key)| Wish::Bind { user, inviter, newcomer, key }),
         6 => (0..7u8, prop::option::weighted(0.7, party())).prop_map(|(user, inviter)| Wish::SetBond { user, inviter }),
-        30 => sale.prop_map(Wish::Sale),
+        30 => sale().prop_map(Wish::Sale),
         4 => Just(Wish::Tick),
         2 => step.prop_map(Wish::Status),
         1 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches(open, join)),

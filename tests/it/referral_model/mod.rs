@@ -6,5 +6,7 @@
 mod book;
 mod generate;
 mod invariants;
+mod ledger;
+mod mutants;
 mod property;
 mod rows;
