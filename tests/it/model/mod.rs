@@ -27,4 +27,3 @@ pub use projected::Projected;
 pub use rows::{Cell, Payload, Row, Said, read, remembered, row, score};
 pub use rules::{START, definition};
 pub use run::{Case, Run, catches, check};
-

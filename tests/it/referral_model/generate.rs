@@ -75,7 +75,8 @@ pub fn rules() -> impl Strategy<Value = ReferralRules> {
     let some = |often: f64, values: std::ops::RangeInclusive<i64>| prop::option::weighted(often, values);
     let times = (prop_oneof![5 => Just(0i64), 1 => Just(50_000)], prop_oneof![1 => Just(7_200_000i64), 2 => Just(400_000_000)]);
     let bonds = (prop::bool::weighted(0.3), any::<bool>(), some(0.4, 100_000..=900_000), some(0.4, 50_000..=700_000));
-    let budget = prop_oneof![2 => Just(None), 1 => (1..=3_000i64).prop_map(Some), 2 => (1..=8i64).prop_map(|hundreds| Some(hundreds * 100))];
+    let budget =
+        prop_oneof![2 => Just(None), 1 => (1..=3_000i64).prop_map(Some), 2 => (1..=8i64).prop_map(|hundreds| Some(hundreds * 100))];
     (times, bonds, budget, some(0.5, 1..=1_500)).prop_map(
         |((begins, lasts), (newcomers_only, first_touch, expires_after, protected), budget, daily_budget)| ReferralRules {
             version: 1,
@@ -114,7 +115,8 @@ fn round() -> impl Strategy<Value = Round> {
 /// A report of a sale.
 pub fn sale() -> impl Strategy<Value = Sale> {
     let user = || prop::option::weighted(0.85, 0..7u8);
-    let fen = || prop_oneof![1 => Just(0i64), 3 => 1..=600i64, 3 => (1..=6i64).prop_map(|hundreds| hundreds * 100), 1 => Just(10_000_000_000)];
+    let fen =
+        || prop_oneof![1 => Just(0i64), 3 => 1..=600i64, 3 => (1..=6i64).prop_map(|hundreds| hundreds * 100), 1 => Just(10_000_000_000)];
     let back = || prop_oneof![4 => Just(0i64), 2 => 1..100i64, 2 => Just(100), 1 => Just(250)];
     let freeze = prop_oneof![1 => Just(0i64), 3 => Just(300_000), 1 => Just(700_000)];
     let fulfilled = prop::option::weighted(0.4, prop_oneof![4 => Just(0i64), 2 => Just(1_000), 2 => Just(600_000), 1 => Just(-2_000)]);

@@ -272,7 +272,12 @@ impl Books<'_> {
     }
 }
 
-async fn play(acts: &[Act], rules: &liebian::campaign::rules::ReferralRules, engines: &[Arc<Engine>], tally: &mut BTreeMap<&'static str, usize>) {
+async fn play(
+    acts: &[Act],
+    rules: &liebian::campaign::rules::ReferralRules,
+    engines: &[Arc<Engine>],
+    tally: &mut BTreeMap<&'static str, usize>,
+) {
     let (campaign, db) = (Campaign::with(&engines[0], &PROGRAM).await, Db::sqlite().await);
     Cursor::create(&db.store, campaign.id, "referral", UnixMs::new(0)).await.unwrap();
     execute!(&db.store, "UPDATE cursors SET epoch = $1, state = 'serving' WHERE campaign_id = $2", EPOCH, campaign.id).unwrap();
@@ -293,8 +298,7 @@ async fn play(acts: &[Act], rules: &liebian::campaign::rules::ReferralRules, eng
 }
 
 /// What must happen somewhere, or the generator has become blind.
-const WANTED: &[&str] =
-    &["repeated", "stale", "held", "overdraw refused", "approved", "done", "returned", "decided already", "debt"];
+const WANTED: &[&str] = &["repeated", "stale", "held", "overdraw refused", "approved", "done", "returned", "decided already", "debt"];
 
 #[test]
 fn the_books_balance_whatever_happens() {
