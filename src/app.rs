@@ -48,7 +48,7 @@ use crate::referral::attribution::Programmes;
 use crate::referral::invites::Invites;
 use crate::referral::projection::ReferralProjection;
 use crate::referral::sales::SaleProjection;
-use crate::referral::teller::Teller;
+use crate::referral::teller::{Of, Teller};
 use crate::referral::view::BondView;
 use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
@@ -332,6 +332,12 @@ impl App {
         self.cashier.wake.notify_one();
         self.teller.wake.notify_one();
         Ok(())
+    }
+
+    /// Waits, for a moment at most, until SQL has what was answered so far and what this shopper earns by it.
+    pub async fn earnings_caught_up(&self, earner: UserId) {
+        self.projector.all_caught_up().await;
+        self.teller.caught_up(Of::Earner(earner)).await;
     }
 
     /// Tells every open stream and long wait to end.

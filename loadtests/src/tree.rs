@@ -2,7 +2,7 @@
 //!
 //! The program is the server's; ops go to it in batches, as a lane sends them, each durable. Every user is bound to a random one before them,
 //! which makes a tree of logarithmic depth; at every size binds and sales are measured at random users, and binds below a line of 63 as well,
-//! where as many ancestors are looked at as ever are.
+//! where as many ancestors are looked at as ever are, though a batch reads them once for all its binds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,8 +14,9 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
---- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), who earns by it (`referral`, if
---- anybody: only handed on to the event), in which room or chain if in one, and whether its buyer must be a newcomer; `allowance` what else it takes of its shopper's allowance: `opened`, `joined` or nothing.
+--- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), who earns by it (`referral`,
+--- if anybody: only handed on to the event), in which room or chain if in one, and whether its buyer must be a newcomer; `allowance` what
+--- else it takes of its shopper's allowance: `opened`, `joined` or nothing.
 --- The units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()

@@ -27,7 +27,6 @@ use crate::http::problem::Problem;
 use crate::id::CampaignId;
 use crate::money::Fen;
 use crate::referral::figures::{ReferralFigures, figures as count_referral};
-use crate::referral::teller::Of;
 use crate::store::{StoreError, fetch_all, fetch_one};
 
 /// Reports of one process at once: each may look at every order of a campaign.
@@ -239,7 +238,6 @@ impl Sums {
 #[get("/operator/v1/campaigns/{id}/report")]
 pub async fn show_report(app: Data<App>, _operator: Operator<Viewer>, id: Id<CampaignId>) -> Result<HttpResponse, Problem> {
     let record = existing(&app, id.0).await?;
-    app.teller.caught_up(Of::Campaign(id.0)).await;
     app.projector.caught_up(id.0).await;
     let turn = app.reports.turns.acquire().await.map_err(|_closed| Code::Overloaded)?;
     let sums = Sums::read(&app, id.0).await?;

@@ -37,6 +37,7 @@ use crate::code::Code;
         (name = "campaigns", description = "What runs and will run."),
         (name = "rooms", description = "Group-buy rooms."),
         (name = "chains", description = "Bargain chains."),
+        (name = "referral", description = "Invite codes, bonds and what they earned."),
         (name = "orders", description = "Your orders and their payment."),
         (name = "wallet", description = "What you have earned, and taking it out."),
         (name = "shares", description = "Links to campaigns and rooms, and the page behind them."),

@@ -132,12 +132,11 @@ fn has_second_level(own: &Referral) -> bool {
 /// Since when a shopper is bound, and to whom, if the bond stood at that time.
 async fn bond(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<(i64, UserId)>, Problem> {
     metrics::counter!("liebian_bonds_looked_up_total").increment(1);
-    let bond = match from_hot_state(app, campaign, user).await? {
-        Ok(bond) => bond.filter(|bond| bond.lives(at.get())).map(|bond| (bond.bound_at, UserId::from_hot(&bond.inviter))),
-        Err(NotNow) => {
-            let bond = records::bond_of(&app.store, campaign, user, at).await?;
-            bond.map(|bond| (bond.bound_at.get(), Ok(bond.inviter_id)))
-        }
+    let bond = if let Ok(bond) = from_hot_state(app, campaign, user).await? {
+        bond.filter(|bond| bond.lives(at.get())).map(|bond| (bond.bound_at, UserId::from_hot(&bond.inviter)))
+    } else {
+        let bond = records::bond_of(&app.store, campaign, user, at).await?;
+        bond.map(|bond| (bond.bound_at.get(), Ok(bond.inviter_id)))
     };
     match bond {
         Some((since, inviter)) if since <= at.get() => Ok(Some((since, inviter.map_err(|error| Problem::defect(&error))?))),

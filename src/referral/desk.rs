@@ -29,7 +29,7 @@ use crate::money::Fen;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;
 /// The longest number of an order that is asked for.
-const MAX_NUMBER: usize = 255;
+const MAX_NUMBER: usize = 64;
 /// So many of the second level are shown of each of the first.
 const SECOND: i64 = 20;
 /// So many changes of a bond are shown.
@@ -164,7 +164,7 @@ struct RewardQuery {
     #[param(inline, required = false, nullable = false)]
     user_id: Option<UserId>,
     /// Only of this order.
-    #[param(required = false, nullable = false, max_length = 255)]
+    #[param(required = false, nullable = false, pattern = "^[!-~]{1,64}$")]
     order_number: Option<String>,
     /// Granted at this time or later.
     #[param(required = false, nullable = false, format = DateTime)]
@@ -189,10 +189,11 @@ pub async fn list_rewards(
 ) -> Result<HttpResponse, Problem> {
     let query = query.0;
     let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
-    let order = query.order_number.unwrap_or_default();
-    if order.len() > MAX_NUMBER || order.contains('\0') {
-        return Err(Problem::invalid("order_number", "is no number of an order"));
+    let order = query.order_number;
+    if order.as_deref().is_some_and(|number| !is_number(number)) {
+        return Err(Problem::invalid("order_number", format!("must be 1 to {MAX_NUMBER} visible characters")));
     }
+    let order = order.unwrap_or_default();
     let state = query.state.map(|state| state.word().to_owned()).unwrap_or_default();
     let filter = Filter { state, user: id_or_any(query.user_id), order, from, to };
     existing(&app, id.0).await?;
@@ -207,6 +208,11 @@ pub async fn list_rewards(
         }
     };
     csv::answer(csv, &page, Table { name: "rewards", columns: REWARD_COLUMNS, place }, rows).await
+}
+
+/// Whether an order, ours or the shop's, can have this number.
+fn is_number(text: &str) -> bool {
+    (1..=MAX_NUMBER).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A bond as operators see it.
@@ -459,8 +465,8 @@ pub async fn tree(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<TreeQuery>,
     page: Page,
+    query: Query<TreeQuery>,
 ) -> Result<HttpResponse, Problem> {
     let user_id = query.0.user_id;
     existing(&app, id.0).await?;

@@ -132,8 +132,8 @@ pub async fn figures(
     let names: HashMap<UserId, String> = app.names.of(store, &best.iter().map(|(user, ..)| *user).collect::<Vec<_>>()).await?;
     let mut top_inviters = Vec::with_capacity(best.len());
     for (user_id, orders, earned) in best {
-        let (invitees,) = fetch_one!(store, (i64,), INVITED, id, user_id, now)?;
-        top_inviters.push(TopInviter { user_id, name: name(&names, user_id), invitees, orders, earned_fen: Fen::new(earned) });
+        let (bound,) = fetch_one!(store, (i64,), INVITED, id, user_id, now)?;
+        top_inviters.push(TopInviter { user_id, name: name(&names, user_id), invitees: bound, orders, earned_fen: Fen::new(earned) });
     }
     Ok(ReferralFigures {
         inviters,

@@ -12,7 +12,6 @@ use super::invites::{self, InviteCode};
 use super::ops::{self, Bound, Decided};
 use super::records::{self, Invitee};
 use super::row::BondRow;
-use super::teller::Of;
 use super::view::{BondView, InviteeView, RewardView};
 use crate::app::App;
 use crate::campaign::live::{self, Live};
@@ -180,8 +179,7 @@ pub async fn own(app: &App, live: &Live, user: UserId) -> Result<(Option<String>
     responses((status = 200, description = "A page", body = List<RewardView>)))]
 #[get("/v1/me/rewards")]
 pub async fn rewards(app: Data<App>, session: Session, page: Page) -> Result<HttpResponse, Problem> {
-    app.projector.all_caught_up().await;
-    app.teller.caught_up(Of::Earner(session.user_id)).await;
+    app.earnings_caught_up(session.user_id).await;
     let rows = records::rewards_of(&app.store, session.user_id, page.before(), page.fetch()).await?;
     let List { items, next_cursor } = page.list(rows, |row| (row.created_at.get(), row.id.clone()));
     let buyers: Vec<UserId> = items.iter().map(|row| row.buyer_id).collect();
@@ -204,8 +202,7 @@ struct InviteeQuery {
     responses((status = 200, description = "A page", body = List<InviteeView>)))]
 #[get("/v1/me/invitees")]
 pub async fn invitees(app: Data<App>, session: Session, query: Query<InviteeQuery>, page: Page) -> Result<HttpResponse, Problem> {
-    app.projector.all_caught_up().await;
-    app.teller.caught_up(Of::Earner(session.user_id)).await;
+    app.earnings_caught_up(session.user_id).await;
     let (user, now) = (session.user_id, app.clock.now());
     let two_levels = two_levels(&app, user).await?;
     let campaign = id_or_any(query.0.campaign_id);
@@ -219,12 +216,12 @@ pub async fn invitees(app: Data<App>, session: Session, query: Query<InviteeQuer
 
 /// The campaigns with two levels in which somebody invited, one after the other.
 async fn two_levels(app: &App, user: UserId) -> Result<String, Problem> {
-    let mut named = String::new();
+    let mut named = Vec::new();
     for campaign in records::invited_in(&app.store, user).await? {
         let record = app.definitions.get(app, campaign, 0).await?;
         if record.is_some_and(|record| record.definition.referral().is_some_and(|own| own.levels.len() > 1)) {
-            named.push_str(&format!("{campaign} "));
+            named.push(campaign.to_string());
         }
     }
-    Ok(named)
+    Ok(named.join(" "))
 }

@@ -29,9 +29,9 @@ impl Rates {
     #[must_use]
     pub fn of(definition: &Referral, sku: Option<&str>) -> Option<Self> {
         let own = definition.sku_overrides.iter().find(|entry| sku == Some(entry.sku.as_str()));
-        let levels = own.map_or(&definition.levels, |entry| &entry.levels);
-        let level1 = *levels.first()?;
-        Some(Self { level1, level2: levels.get(1).copied(), cap_basis_points: definition.cap_basis_points })
+        let rates = own.map_or(&definition.levels, |entry| &entry.levels);
+        let level1 = *rates.first()?;
+        Some(Self { level1, level2: rates.get(1).copied(), cap_basis_points: definition.cap_basis_points })
     }
 
     /// What an order of this amount earns for level 1 and for level 2. Level 2 earns nothing where there is nobody to earn it: that is the

@@ -120,7 +120,7 @@ const fn yes() -> bool {
 #[utoipa::path(tag = "wallet", operation_id = "get_my_balance", responses((status = 200, description = "Your balance", body = BalanceView)))]
 #[get("/v1/me/balance")]
 pub async fn balance(app: Data<App>, session: Session) -> Result<HttpResponse, Problem> {
-    app.projector.all_caught_up().await;
+    app.earnings_caught_up(session.user_id).await;
     let wallet = ledger::wallet(&app.store, session.user_id).await?;
     Ok(HttpResponse::Ok().json(BalanceView {
         available_fen: wallet.disposable(),
@@ -135,7 +135,7 @@ pub async fn balance(app: Data<App>, session: Session) -> Result<HttpResponse, P
     responses((status = 200, description = "A page", body = List<LineView>)))]
 #[get("/v1/me/statement")]
 pub async fn my_statement(app: Data<App>, session: Session, page: Page) -> Result<HttpResponse, Problem> {
-    app.projector.all_caught_up().await;
+    app.earnings_caught_up(session.user_id).await;
     let entries = statement::of_user(&app.store, session.user_id, page.before().0, page.fetch()).await?;
     let line = |entry: statement::Entry| LineView {
         place: entry.place,
@@ -175,7 +175,7 @@ pub async fn withdraw(app: Data<App>, session: Session, _device: Device, body: J
         return Err(Problem::invalid("amount_fen", format!("must be 1 to {MAX_FEN}")));
     }
     // What was earned is in SQL before it is asked for.
-    app.projector.all_caught_up().await;
+    app.earnings_caught_up(session.user_id).await;
     let withdrawal = asking::ask(&app, session.user_id, amount).await?.shown();
     Ok(HttpResponse::Created().json(AskedWithdrawal { withdrawal }))
 }

@@ -51,7 +51,6 @@ impl State {
 
 /// A withdrawal, as its user sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(as = Withdrawal)]
 pub struct WithdrawalView {
     /// Its id, also the payout provider's number of it.
     pub id: WithdrawalId,

@@ -80,13 +80,12 @@ pub fn told(campaign: CampaignId, body: &BodyRef<'_>, event: &EventRef<'_>, id: 
             "inviter" => ("inviter_id", written(UserId::from_hot(hot).ok())),
             "previous" => ("previous_inviter_id", written(UserId::from_hot(hot).ok())),
             "sale" => ("order_number", value),
-            "fen" => ("amount_fen", value),
             "order" => ("order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "leader" => ("leader_order_id", written(OrderId::from_hot(campaign, hot).ok())),
             "room" => ("room_id", written(RoomId::from_hot(campaign, hot).ok())),
             "chain" => ("chain_id", written(ChainId::from_hot(campaign, hot).ok())),
             "user" => ("user_id", written(UserId::from_hot(hot).ok())),
-            "amount" => ("amount_fen", value),
+            "amount" | "fen" => ("amount_fen", value),
             other => (other, value),
         };
         data.insert(field.to_owned(), if value == "" { Value::Null } else { value });

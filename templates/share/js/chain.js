@@ -85,39 +85,16 @@ function tick() {
   $("until").hidden = Boolean(chain && chain.buy_by);
   const unpaid = order && order.state === "awaiting_payment";
   const held = unpaid ? Date.parse(order.pay_by) - now() : null;
-  if (unpaid && $("hold")) {
-    $("hold").textContent = say("alone_left", span(held, 2));
+  if (unpaid) {
+    for (const place of document.querySelectorAll("#sub, #hold")) {
+      place.textContent = say("alone_left", span(held, 2));
+    }
   }
   const due = left <= 0 || (held !== null && held <= 0);
   if (due && !over) {
     setTimeout(refresh, 1000 + Math.random() * 2000);
   }
   over = due;
-}
-
-let busy = false;
-
-/** Runs an act from its button; says what went wrong. */
-async function act(work) {
-  if (busy) {
-    return;
-  }
-  busy = true;
-  paint();
-  try {
-    await work();
-  } catch (problem) {
-    if (problem !== null) {
-      tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
-      if (problem instanceof Error) {
-        throw problem;
-      }
-      await refresh();
-    }
-  } finally {
-    busy = false;
-    paint();
-  }
 }
 
 const begin = (sku) =>
@@ -164,8 +141,6 @@ async function share() {
   }
   await handOn(own || { url: document.querySelector("[rel=canonical]").href, path: `/s/${token}` });
 }
-
-const does = (work) => () => act(work);
 
 /** The buttons that make sense now, the main one first. */
 function choices(state) {

@@ -21,7 +21,8 @@ served! {
         let first = app.bind(&bob, &campaign, &code).await.expect(201);
         assert_eq!((first.at("/bond/inviter"), first.at("/bond/campaign_id")), ("A**".to_owned(), campaign.clone()));
         assert!(first.seq().is_some() && first.json["bond"]["expires_at"].is_null());
-        let typed = format!("{}-{}", code[..4].to_lowercase(), &code[4..]);
+        let (head, tail) = code.split_at(4);
+        let typed = format!("{}-{tail}", head.to_lowercase());
         assert_eq!(app.bind(&bob, &campaign, &typed).await.expect(200).json, first.json, "as people type it");
         assert_eq!(you(app, &bob, &campaign).await["bond"], first.json["bond"]);
         assert!(you(app, &ada, &campaign).await["bond"].is_null());

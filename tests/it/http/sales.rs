@@ -140,7 +140,7 @@ served! {
         app.advance(601).await;
         app.until_state(&line[1], &alone.order, "refunded").await;
         let failed = reward(&alone.order, 1, 500, 500, "reversed");
-        assert_eq!(app.rewards_of(&line[0]).await, [failed.clone()]);
+        assert_eq!(app.rewards_of(&line[0]).await, std::slice::from_ref(&failed));
         let seat = app.open(&line[1], &tea).await.expect(201).seat();
         app.pay(&line[1], &seat.order).await.expect(200);
         for _ in 0..2 {

@@ -145,6 +145,12 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         .await;
     let mut chains = vec![app.start_chain(&ada, &bargains).await.expect(201).at("/chain/id")];
     chains.push(app.start_chain(&bob, &bargains).await.expect(201).at("/chain/id"));
+    let programme = app.programme(&json!({"max_fen": 10_000_000_000_i64, "auto_approve_max_fen": 10})).await;
+    app.earned(&ada, &programme, 1_000_000).await;
+    let mut withdrawals = Vec::new();
+    for fen in [10, 11, 12, 13, 14] {
+        withdrawals.push(app.withdraw(&ada, fen).await.expect(201).at("/withdrawal/id"));
+    }
     let mut orders = orders.chunks(5).map(<[String]>::to_vec);
     let mut next = || orders.next().expect("five times five orders");
     let read = [next(), vec![strange.order]].concat();
@@ -179,6 +185,9 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         ("get_order_record change_order fulfil_order", "path.id", certain[..2].to_vec()),
         ("refund_order", "path.id", certain[2..4].to_vec()),
         ("call_off_order", "path.id", certain[4..].to_vec()),
+        ("get_withdrawal retry_withdrawal report_withdrawal_paid confirm_payout_in_sandbox", "path.id", withdrawals[..2].to_vec()),
+        ("approve_withdrawal", "path.id", withdrawals[1..3].to_vec()),
+        ("reject_withdrawal", "path.id", withdrawals[3..].to_vec()),
         ("erase_user", "path.id", vec![carl.user_id]),
         ("take_notification", "path.provider", vec!["sandbox".to_owned()]),
     ];

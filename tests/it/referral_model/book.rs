@@ -183,8 +183,7 @@ impl Book {
 
     fn set_status(&mut self, step: Step) -> Answer<Row> {
         let next = match (step, self.status) {
-            (_, None) => return no("campaign_state"),
-            (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
+            (_, None) | (Step::Pause | Step::Resume, Some(Status::Ended)) => return no("campaign_state"),
             (Step::Resume, Some(Status::Live | Status::Paused)) => Status::Live,
             (Step::Pause, Some(Status::Live | Status::Paused)) => Status::Paused,
             (Step::End, Some(_)) => Status::Ended,

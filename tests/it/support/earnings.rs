@@ -14,9 +14,9 @@ pub fn one_level(patch: &Value) -> Value {
 
 impl TestApp {
     /// A shopper is bound to an inviter.
-    pub async fn bound(&self, campaign: &str, inviter: &Shopper, invited: &Shopper) -> Answer {
+    pub async fn bound(&self, campaign: &str, inviter: &Shopper, friend: &Shopper) -> Answer {
         let code = self.code_of(inviter, campaign).await;
-        self.bind(invited, campaign, &code).await.expect(201)
+        self.bind(friend, campaign, &code).await.expect(201)
     }
 
     /// New shoppers, each invited by the one before.
