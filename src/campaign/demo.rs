@@ -1,4 +1,4 @@
-//! The demo campaigns: three group-buys and a bargain of small shops, as they would be run for real.
+//! The demo campaigns: three group-buys, a bargain and a referral programme of small shops, as they would be run for real.
 //!
 //! Times are relative: they start when they are loaded (a moment before) and end thirty days later.
 
@@ -46,14 +46,16 @@ fn with_times(mut campaign: Value, now: UnixMs) -> Option<Definition> {
 mod tests {
     use super::{CAMPAIGNS, campaigns};
     use crate::campaign::check::check;
+    use crate::campaign::model::Level;
     use crate::clock::UnixMs;
+    use crate::referral::rates::Rates;
 
     #[test]
     fn the_demo_campaigns_can_be_published_and_their_texts_say_their_figures() {
         let now = UnixMs::parse("2026-11-22T08:00:00Z").unwrap();
         let written: Vec<serde_json::Value> = serde_json::from_str(CAMPAIGNS).unwrap();
         let all = campaigns(now);
-        assert_eq!((written.len(), all.len()), (4, 4));
+        assert_eq!((written.len(), all.len()), (5, 5));
         for definition in &all {
             let report = check(definition, now, &[]);
             let codes: Vec<_> = report.errors.iter().chain(&report.warnings).map(|finding| finding.code.as_str()).collect();
@@ -73,6 +75,30 @@ mod tests {
                     format!("{}分钟", own.payment_ttl_seconds / 60),
                     format!("最多发起{}次", own.limits.chains_per_user),
                     format!("每天最多帮砍{}次，活动内最多{}次", own.limits.helps_per_day, own.limits.helps_per_campaign),
+                ] {
+                    assert!(head.rules_text.contains(&figure), "{figure} in {}", head.title);
+                }
+                continue;
+            }
+            if let Some(own) = definition.referral() {
+                let item = &own.items[0];
+                let (first, second) = Rates::of(own, Some(&item.sku)).unwrap().rewards(item.list_price_fen);
+                let percent = |level: &Level| match level {
+                    Level::Share { basis_points } => format!("{}%", basis_points / 100),
+                    Level::Fixed { fixed_fen } => format!("{fixed_fen}元"),
+                };
+                let (bond, withdrawal) = (&own.bond, &own.withdrawal);
+                for figure in [
+                    format!("课程价{}元", item.list_price_fen),
+                    format!("按订单金额的{}", percent(&own.levels[0])),
+                    format!("按{}", percent(&own.levels[1])),
+                    format!("第一级{first}元，第二级{second}元"),
+                    format!("不超过订单金额的{}%", own.cap_basis_points / 100),
+                    format!("满{}天", own.freeze_seconds / 86_400),
+                    format!("总共{}元，每天最多{}元", own.budget_fen.unwrap(), own.daily_budget_fen.unwrap()),
+                    format!("{}天内有效", bond.expires_after_seconds.unwrap() / 86_400),
+                    format!("每次{}元至{}元，每天最多{}次", withdrawal.min_fen, withdrawal.max_fen, withdrawal.per_day),
+                    format!("超过{}元由本店审核", withdrawal.auto_approve_max_fen),
                 ] {
                     assert!(head.rules_text.contains(&figure), "{figure} in {}", head.title);
                 }

@@ -18,7 +18,7 @@ use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
 use crate::projector::cursor::Cursor;
-use crate::referral::row::BondRow;
+use crate::referral::row::{BondRow, SpentRow};
 use crate::store::{fetch_all, fetch_one};
 
 /// Definitions kept in memory; then all are forgotten and read again as needed.
@@ -109,6 +109,8 @@ pub struct Live {
     pub place: Place,
     /// The engine's clock.
     pub now: UnixMs,
+    /// Rewards granted that have not gone back, of a referral programme.
+    granted: Fen,
     user: Option<Used>,
 }
 
@@ -135,6 +137,7 @@ impl Live {
             rooms_open: self.status.rooms_open,
             rooms_formed: self.status.rooms_formed,
             switches: self.status.switches(),
+            granted: self.granted,
         };
         let mut view = CampaignView::new(self.record.id, &self.record.definition, &numbers);
         view.you = newcomer.map(|newcomer| self.you(&view, newcomer));
@@ -241,6 +244,7 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
     requests.extend(skus.iter().map(|sku| Read::Row("stock", sku)));
     let caller = user.map(|user| user.hot().to_owned());
     let kind = record.definition.kind();
+    requests.extend((kind == Kind::Referral).then_some(Read::Row("spent", "rewards")));
     requests.extend(caller.iter().map(|user| Read::Row(table_of(kind), user)));
     let snapshot = app.engine.read(campaign, &requests).await?;
     let mut found = snapshot.found.into_iter();
@@ -251,13 +255,17 @@ pub async fn read(app: &App, campaign: CampaignId, user: Option<UserId>) -> Resu
             stock.insert(sku, row);
         }
     }
+    let granted = match kind {
+        Kind::Referral => row::<SpentRow>(found.next())?.map_or(Fen::ZERO, |spent| Fen::new(spent.total)),
+        Kind::GroupBuy | Kind::Bargain => Fen::ZERO,
+    };
     let user = match kind {
         Kind::GroupBuy => row(found.next())?.map(Used::GroupBuy),
         Kind::Bargain => row(found.next())?.map(Used::Bargain),
         Kind::Referral => row(found.next())?.map(Used::Referral),
     };
     let Some(record) = app.definitions.get(app, campaign, status.version).await? else { return Ok(None) };
-    Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), user }))
+    Ok(Some(Live { record, status, stock, place: snapshot.place, now: UnixMs::new(snapshot.now), granted, user }))
 }
 
 /// A published campaign as SQL has it: for lists, while its hot state is being brought back.
@@ -268,8 +276,15 @@ pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
     const STOCK: &str = "SELECT sku, put_in, left_units, held, sold, returned FROM stock WHERE campaign_id = $1";
     const ROOMS: &str = "SELECT CAST(COALESCE(SUM(CASE state WHEN 'open' THEN 1 ELSE 0 END), 0) AS BIGINT), \
                          CAST(COALESCE(SUM(CASE state WHEN 'formed' THEN 1 ELSE 0 END), 0) AS BIGINT) FROM rooms WHERE campaign_id = $1";
+    const GRANTED: &str =
+        "SELECT CAST(COALESCE(SUM(amount_fen - reversed_fen), 0) AS BIGINT) FROM rewards WHERE campaign_id = $1 AND state <> 'refused'";
     let stock = fetch_all!(&app.store, (String, i64, i64, i64, i64, i64), STOCK, record.id)?;
     let (rooms_open, rooms_formed) = fetch_one!(&app.store, (i64, i64), ROOMS, record.id)?;
+    let granted = if record.definition.referral().is_some_and(|own| own.budget_fen.is_some()) {
+        fetch_one!(&app.store, (i64,), GRANTED, record.id)?.0
+    } else {
+        0
+    };
     let status = match record.state {
         RecordState::Paused => Status::Paused,
         RecordState::Ended | RecordState::Archived => Status::Ended,
@@ -291,6 +306,7 @@ pub async fn stored(app: &App, record: Record) -> Result<Live, Problem> {
         stock: stock.into_iter().map(row).collect(),
         place: Place { epoch: 0, seq: 0 },
         now: app.clock.now(),
+        granted: Fen::new(granted),
         user: None,
         record: Arc::new(record),
     })

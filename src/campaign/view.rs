@@ -153,10 +153,15 @@ pub struct ReferralView {
     pub orders_from: Vec<OrdersFrom>,
     /// How what was earned is taken out.
     pub withdrawal: Withdrawal,
+    /// Whether nothing is left of the budget: until something comes back or it is raised, nobody is bound and no order earns.
+    #[schema(example = false)]
+    pub budget_exhausted: bool,
 }
 
-impl From<&Referral> for ReferralView {
-    fn from(own: &Referral) -> Self {
+impl ReferralView {
+    /// Of a programme that has granted this much.
+    #[must_use]
+    pub fn new(own: &Referral, granted: Fen) -> Self {
         Self {
             levels: own.levels.clone(),
             sku_overrides: own.sku_overrides.clone(),
@@ -165,6 +170,7 @@ impl From<&Referral> for ReferralView {
             bond: own.bond.clone(),
             orders_from: own.orders_from.clone(),
             withdrawal: own.withdrawal.clone(),
+            budget_exhausted: own.budget_fen.is_some_and(|most| granted >= most),
         }
     }
 }
@@ -330,6 +336,8 @@ pub struct CampaignNumbers {
     pub rooms_formed: i64,
     /// What may be done at all.
     pub switches: Switches,
+    /// Rewards granted that have not gone back.
+    pub granted: Fen,
 }
 
 impl CampaignView {
@@ -379,7 +387,7 @@ impl CampaignView {
                 };
                 let items = own.items.iter().map(item_view).collect();
                 let common = Self::common(id, definition, numbers, items, CampaignLimits::Referral {});
-                Self { newcomers_only: own.bond.newcomers_only, referral: Some(own.into()), ..common }
+                Self { newcomers_only: own.bond.newcomers_only, referral: Some(ReferralView::new(own, numbers.granted)), ..common }
             }
         }
     }

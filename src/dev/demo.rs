@@ -1,4 +1,5 @@
-//! Loads the demo campaigns once, each with a share link of its own.
+//! Loads the demo campaigns once, each with a share link of its own. That of the referral programme is an invite, of a shopper who is made
+//! with it: log in as `demo_inviter` in the sandbox to be that shopper.
 
 use std::time::Duration;
 
@@ -9,12 +10,17 @@ use crate::campaign::records::{self, Record};
 use crate::code::Code;
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
+use crate::identity::users::{Login, sign_in};
+use crate::referral::invites;
 use crate::share::links::{self, Link};
 use crate::share::token::ShareToken;
 use crate::store::{execute, fetch_optional};
 
 /// How long the start waits for the demo campaigns to be brought back.
 const PATIENCE: Duration = Duration::from_secs(13);
+
+/// Who invites in the demo's referral programme.
+const INVITER: Login<'_> = Login { provider: "sandbox", external_id: "demo_inviter", display_name: Some("林老师") };
 
 /// The demo campaigns' share links; those not loaded yet are loaded first. A load that broke off goes on where it was.
 ///
@@ -30,7 +36,11 @@ pub async fn load(app: &App) -> Result<Vec<String>, Problem> {
             None => keep(app, &name, Record::draft(CampaignId::random(&mut rand::rng()), definition, now)).await?,
         };
         in_force(app, &record).await?;
-        urls.push(format!("{}/s/{}", app.config.public_url, link(app, record.id).await?));
+        let token = match record.definition.referral() {
+            Some(_programme) => invite(app, record.id).await?,
+            None => link(app, record.id).await?,
+        };
+        urls.push(format!("{}/s/{token}", app.config.public_url));
     }
     Ok(urls)
 }
@@ -62,6 +72,21 @@ async fn keep(app: &App, name: &str, record: Record) -> Result<Record, Problem> 
     tx.commit().await?;
     tracing::info!(campaign = %record.id, title = record.definition.head.title, "demo campaign loaded");
     Ok(record)
+}
+
+/// The inviter's own link, which carries their code.
+async fn invite(app: &App, campaign: CampaignId) -> Result<ShareToken, Problem> {
+    let now = app.clock.now();
+    let inviter = sign_in(&app.store, &INVITER, now).await?.user_id;
+    let known = async || {
+        let standing = invites::standing(&app.store, campaign, inviter).await?;
+        Ok::<_, Problem>(standing.and_then(|(_code, text)| ShareToken::read(&app.secrets, &text)))
+    };
+    if let Some(token) = known().await? {
+        return Ok(token);
+    }
+    invites::keep(&app.store, &invites::link(ShareToken::random(&app.secrets), (campaign, inviter), None, now), inviter).await?;
+    known().await?.ok_or_else(|| Problem::defect(&"the demo's invite has no link of ours"))
 }
 
 /// The campaign's own link.

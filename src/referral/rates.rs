@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::model::{Level, Referral};
+use crate::campaign::model::{Level, Referral, SkuOverride};
 use crate::money::Fen;
 
 /// All of an amount, in basis points.
@@ -28,10 +28,15 @@ impl Rates {
     /// The rates of an item: its own if it has some, else the general ones. `None` for a definition without a level, which cannot be written.
     #[must_use]
     pub fn of(definition: &Referral, sku: Option<&str>) -> Option<Self> {
-        let own = definition.sku_overrides.iter().find(|entry| sku == Some(entry.sku.as_str()));
-        let rates = own.map_or(&definition.levels, |entry| &entry.levels);
-        let level1 = *rates.first()?;
-        Some(Self { level1, level2: rates.get(1).copied(), cap_basis_points: definition.cap_basis_points })
+        Self::among(&definition.levels, &definition.sku_overrides, definition.cap_basis_points, sku)
+    }
+
+    /// The same of what a definition or its view says.
+    #[must_use]
+    pub fn among(general: &[Level], overrides: &[SkuOverride], cap_basis_points: i64, sku: Option<&str>) -> Option<Self> {
+        let own = overrides.iter().find(|entry| sku == Some(entry.sku.as_str()));
+        let rates = own.map_or(general, |entry| &entry.levels);
+        Some(Self { level1: *rates.first()?, level2: rates.get(1).copied(), cap_basis_points })
     }
 
     /// What an order of this amount earns for level 1 and for level 2. Level 2 earns nothing where there is nobody to earn it: that is the

@@ -35,6 +35,14 @@ pub const CHAIN_SCRIPT: &str = concat!(
     include_str!("../../templates/share/js/act.js"),
     include_str!("../../templates/share/js/chain.js"),
 );
+/// Those of the page of an invite.
+pub const INVITE_SCRIPT: &str = concat!(
+    include_str!("../../templates/share/js/base.js"),
+    include_str!("../../templates/share/js/call.js"),
+    include_str!("../../templates/share/js/sheet.js"),
+    include_str!("../../templates/share/js/act.js"),
+    include_str!("../../templates/share/js/invite.js"),
+);
 const STYLE: &str = include_str!("../../templates/share/page.css");
 const NOTICE: &str = include_str!("../../templates/share/notice.css");
 const MORE: &str = include_str!("../../templates/share/more.css");
@@ -48,19 +56,36 @@ const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=31536000, im
 pub static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: minified(STYLE),
     notice: minified(NOTICE),
-    scripts: scripts("page", SCRIPT),
-    chain_scripts: scripts("chain", CHAIN_SCRIPT),
+    scripts: Script::ALL.iter().flat_map(|script| [Language::Zh, Language::En].map(|language| script.asset(language))).collect(),
     more: Asset::new("more", "css", "text/css; charset=utf-8", minified(MORE).as_bytes()),
     icon: Asset::new("icon", "svg", "image/svg+xml", ICON.as_bytes()),
     picture: Asset::new("picture", "png", "image/png", PICTURE),
 });
 
-/// A script with the words of each language.
-fn scripts(stem: &str, script: &str) -> [(Language, Asset); 2] {
-    [Language::Zh, Language::En].map(|language| {
-        let text = format!("const WORDS = {};\n{script}", words::json(language));
-        (language, Asset::new(stem, "js", "text/javascript; charset=utf-8", text.as_bytes()))
-    })
+/// Which page a script is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// Of a group-buy or a room of it.
+    Room,
+    /// Of a bargain.
+    Chain,
+    /// Of a referral programme.
+    Invite,
+}
+
+impl Script {
+    const ALL: [Self; 3] = [Self::Room, Self::Chain, Self::Invite];
+
+    /// With the words of a language.
+    fn asset(self, language: Language) -> (Self, Language, Asset) {
+        let (stem, source) = match self {
+            Self::Room => ("page", SCRIPT),
+            Self::Chain => ("chain", CHAIN_SCRIPT),
+            Self::Invite => ("invite", INVITE_SCRIPT),
+        };
+        let text = format!("const WORDS = {};\n{source}", words::json(language, source));
+        (self, language, Asset::new(stem, "js", "text/javascript; charset=utf-8", text.as_bytes()))
+    }
 }
 
 /// The page's own files.
@@ -75,33 +100,25 @@ pub struct Assets {
     pub icon: Asset,
     /// The picture beside a link, where others show previews.
     pub picture: Asset,
-    scripts: [(Language, Asset); 2],
-    chain_scripts: [(Language, Asset); 2],
+    scripts: Vec<(Script, Language, Asset)>,
 }
 
 impl Assets {
-    /// The script with the words of a language.
+    /// The path of a page's script with the words of a language.
     #[must_use]
-    pub fn script(&self, language: Language) -> &Asset {
-        let [(_, zh), (_, en)] = &self.scripts;
-        match language {
-            Language::Zh => zh,
-            Language::En => en,
-        }
+    pub fn script(&self, script: Script, language: Language) -> String {
+        let found = self.scripts.iter().find(|(of, words, _)| (*of, *words) == (script, language));
+        found.map(|(_, _, asset)| asset.path()).unwrap_or_default()
     }
 
-    /// The script of the page of a bargain, likewise.
-    #[must_use]
-    pub fn chain_script(&self, language: Language) -> &Asset {
-        let [(_, zh), (_, en)] = &self.chain_scripts;
-        match language {
-            Language::Zh => zh,
-            Language::En => en,
-        }
+    /// The compressed size of a file.
+    #[cfg(test)]
+    pub(super) fn packed(&self, path: &str) -> Option<usize> {
+        self.find(path.strip_prefix("/assets/")?).map(|asset| asset.gzip.len())
     }
 
     fn find(&self, name: &str) -> Option<&Asset> {
-        let scripts = self.scripts.iter().chain(&self.chain_scripts).map(|(_, script)| script);
+        let scripts = self.scripts.iter().map(|(_, _, script)| script);
         scripts.chain([&self.more, &self.icon, &self.picture]).find(|asset| asset.name == name)
     }
 }
@@ -179,7 +196,7 @@ fn minified(css: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASSETS, MORE, NOTICE, STYLE, VARIABLES, minified};
+    use super::{ASSETS, MORE, NOTICE, STYLE, Script, VARIABLES, minified};
     use crate::share::language::Language;
 
     #[test]
@@ -202,11 +219,13 @@ mod tests {
 
     #[test]
     fn files_are_found_by_the_name_the_page_gives_them() {
-        for asset in [ASSETS.script(Language::Zh), ASSETS.script(Language::En), &ASSETS.more, &ASSETS.icon, &ASSETS.picture] {
-            let name = asset.path().strip_prefix("/assets/").unwrap().to_owned();
-            assert_eq!(ASSETS.find(&name).unwrap().plain, asset.plain);
-            assert!(!asset.plain.is_empty() && !asset.gzip.is_empty());
+        let scripts = Script::ALL.iter().flat_map(|script| [Language::Zh, Language::En].map(|language| ASSETS.script(*script, language)));
+        let paths: Vec<String> = scripts.chain([&ASSETS.more, &ASSETS.icon, &ASSETS.picture].map(super::Asset::path)).collect();
+        for path in &paths {
+            let asset = ASSETS.find(path.strip_prefix("/assets/").unwrap()).unwrap();
+            assert!(asset.path() == *path && !asset.plain.is_empty() && !asset.gzip.is_empty());
         }
+        assert_eq!(paths.iter().collect::<std::collections::BTreeSet<_>>().len(), 9);
         assert!(ASSETS.find("page.js").is_none());
     }
 }

@@ -13,7 +13,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::assets::{ASSETS, Assets};
+use super::assets::{ASSETS, Assets, Script};
 use super::language::Language;
 use crate::bargain::view::ChainView;
 use crate::campaign::view::CampaignView;
@@ -23,12 +23,14 @@ use crate::crypto::sha256;
 use crate::group_buy::view::RoomView;
 
 mod chain;
+mod invite;
 mod offer;
 mod state;
 mod whole;
 pub mod words;
 
 use chain::ChainPage;
+use invite::InvitePage;
 use whole::Page;
 use words::Texts;
 
@@ -104,7 +106,7 @@ pub fn render(data: &PageData, language: Language) -> Result<String, askama::Err
     let t = Texts(language);
     match (&data.campaign.bargain, &data.campaign.referral) {
         (Some(bargain), _) => ChainPage::new(data, bargain, t).render(),
-        (None, Some(_)) => notice(t, &data.campaign.title, &data.campaign.rules_text),
+        (None, Some(referral)) => InvitePage::new(data, referral, t).render(),
         (None, None) => Page::new(data, t).render(),
     }
 }
@@ -143,7 +145,7 @@ pub fn is_wechat_browser(user_agent: &str) -> bool {
     user_agent.contains("MicroMessenger") && !user_agent.contains("miniProgram")
 }
 
-/// The page's own files in one language.
+/// A page's own files in one language.
 struct Files {
     style: &'static str,
     more: String,
@@ -152,13 +154,9 @@ struct Files {
 }
 
 impl Files {
-    fn of(language: Language) -> Self {
+    fn of(script: Script, language: Language) -> Self {
         let all: &'static Assets = &ASSETS;
-        Self { style: &all.style, more: all.more.path(), script: all.script(language).path(), icon: all.icon.path() }
-    }
-
-    fn of_chains(language: Language) -> Self {
-        Self { script: ASSETS.chain_script(language).path(), ..Self::of(language) }
+        Self { style: &all.style, more: all.more.path(), script: all.script(script, language), icon: all.icon.path() }
     }
 }
 
@@ -173,5 +171,7 @@ struct Notice<'p> {
     t: Texts,
 }
 
+#[cfg(test)]
+mod invite_tests;
 #[cfg(test)]
 mod tests;

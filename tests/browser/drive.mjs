@@ -1,11 +1,11 @@
 // Drives a real browser over the campaign page of a running server.
 //
-//     node tests/browser/drive.mjs BASE OPERATOR-KEY taking-part|reading|bargaining
+//     node tests/browser/drive.mjs BASE OPERATOR-KEY taking-part|reading|bargaining|inviting
 
 import assert from "node:assert/strict";
 import { inspect, walkByKeyboard, watch } from "./checks.mjs";
 import { desktop, launch, phone } from "./chromium.mjs";
-import { Shop, bargain } from "./shop.mjs";
+import { Shop, bargain, programme } from "./shop.mjs";
 
 const [base, key, what] = process.argv.slice(2);
 const shop = new Shop(base, key);
@@ -385,10 +385,10 @@ async function everyChain() {
   return all;
 }
 
-/** What the server says a chain's state is, the script says too; the page is sound at every width, in both languages and in the dark. */
-async function chainsAreSound(all) {
+/** What the server says a page's state is, the script says too; the page is sound at every width, in both languages and in the dark. */
+async function areSound(all) {
   for (const lang of ["zh", "en"]) {
-    const page = await visitor(all.open);
+    const page = await visitor(Object.values(all)[0]);
     for (const [name, path] of Object.entries(all)) {
       const expected = ["sold_out", "floor_reached"].find((word) => name === word) || name.split("_")[0];
       await page.goto(`${path}?lang=${lang}`);
@@ -417,11 +417,169 @@ async function readAChain(all) {
 async function bargaining() {
   await bargainTogether();
   const all = await everyChain();
-  await Promise.all([chainsAreSound(all), readAChain(all)]);
+  await Promise.all([areSound(all), readAChain(all)]);
+}
+
+const mainButton = (page, text) => page.locator("#bar .go", { hasText: text });
+
+/** One visitor makes a code and hands its link on, the other accepts it, sees who invited, and makes a code of their own. */
+async function inviteAFriend() {
+  const campaign = await shop.publish(programme());
+  const ada = await visitor(await shop.share(await shop.shopper("Shop"), campaign), english);
+  assert.equal(await ada.locator("#head").textContent(), "Earn when friends buy");
+  assert.equal(await ada.locator("#bar button").count(), 1, "nobody's invite can be accepted");
+  await mainButton(ada, "Get my own code").click();
+  await enterAs(ada, "Ada");
+  const code = await ada.locator("dialog .sum").textContent();
+  assert.match(code, /^[0-9A-Z]{8}$/);
+  const link = await ada.locator("dialog #link").inputValue();
+  await ada.waitForFunction(() => document.querySelector("dialog img").naturalWidth > 0);
+  await inspect(ada, "the sheet with the code");
+  await ada.keyboard.press("Escape");
+  assert.equal(await ada.locator("#mine b").textContent(), code);
+  await mainButton(ada, "Pass on my invite").waitFor();
+
+  const ben = await visitor(new URL(link).pathname);
+  assert.equal(await ben.locator("#head").textContent(), "接受 A** 的邀请？");
+  await mainButton(ben, "接受邀请").click();
+  await enterAs(ben, "陈晨");
+  await told(ben, "head", "你已接受 A** 的邀请");
+  await mainButton(ben, "拿我自己的邀请码").click();
+  await ben.locator("dialog .sum").waitFor();
+  const second = await ben.locator("dialog .sum").textContent();
+  assert.notEqual(second, code);
+  const bens = await ben.locator("dialog #link").inputValue();
+  await ben.keyboard.press("Escape");
+  await mainButton(ben, "把我的邀请发给朋友").waitFor();
+  assert.equal(await ben.locator("#mine b").textContent(), second, "also right after the answer before");
+  assert.equal(await ben.evaluate(() => globalThis.mark), "not loaded anew");
+  const session = await ada.evaluate(() => JSON.parse(localStorage.liebian).session);
+  const { items } = await shop.call("GET", "/v1/me/invitees", undefined, { authorization: `Bearer ${session}` });
+  assert.deepEqual(items.map(({ name, level }) => [name, level]), [["陈**", 1]]);
+
+  await ada.goto(link);
+  await told(ada, "head", "This invite is yours");
+  assert.equal(await ada.locator("#bar button").count(), 1, "nobody accepts their own invite");
+  watched.pop(); // what follows is refused, and a refusal is an error on the console
+  watched.pop();
+  await ada.goto(bens);
+  await mainButton(ada, "Accept the invite").click();
+  await told(ada, "toast", "You have invited them, or somebody who did. It cannot go in a circle.");
+  assert.equal(await ada.locator("#head").textContent(), "Accept 陈**'s invite?");
+}
+
+/** By the first touch an inviter stays, by the last one another may follow. */
+async function keepOrChangeTheInviter() {
+  for (const touch of ["first", "last"]) {
+    const campaign = await shop.publish({ ...programme(), bond: { touch, expires_after_seconds: 86_400 } });
+    const [ada, carl] = await Promise.all(["Ada", "Carl"].map(async (name) => shop.invite(await shop.shopper(name), campaign)));
+    const page = await visitor(ada.path, english);
+    await mainButton(page, "Accept the invite").click();
+    await enterAs(page, "Ben");
+    await told(page, "head", "You accepted A**'s invite");
+    assert.match(await page.locator("#mine").textContent(), /It holds until .+ \(UTC\+8\)/);
+    await mainButton(page, "Get my own code").waitFor();
+    await page.goto(carl.path);
+    await told(page, "head", "You accepted A**'s invite");
+    if (touch === "first") {
+      assert.equal(await page.locator("#bar .go").textContent(), "Get my own code");
+    } else {
+      await mainButton(page, "Accept this invite instead").click();
+      await told(page, "head", "You accepted C**'s invite");
+      await mainButton(page, "Get my own code").waitFor();
+    }
+  }
+}
+
+/** Whoever has bought before is told, and can invite. */
+async function beKnownAlready() {
+  const goods = await shop.publish({}, { solo_price_fen: 7900 });
+  const page = await visitor(await shop.share(await shop.shopper("Shop"), goods), english);
+  await page.locator("#bar .quiet", { hasText: "Buy alone" }).click();
+  await enterAs(page, "Cleo");
+  await pays(page);
+  await page.locator("#bar p", { hasText: "What you bought alone is confirmed." }).waitFor();
+  const campaign = await shop.publish({ ...programme(), bond: { newcomers_only: true } });
+  await page.goto((await shop.invite(await shop.shopper("Ada"), campaign)).path);
+  await told(page, "head", "For newcomers only");
+  assert.deepEqual(await page.locator("#bar button").allTextContents(), ["Get my own code"]);
+}
+
+/** Whoever comes when the budget is used up is told why. */
+async function comeWhenNothingIsLeft() {
+  const campaign = await shop.publish({ ...programme(), budget_fen: 2990 });
+  const ada = await shop.shopper("Ada");
+  const { code, path } = await shop.invite(ada, campaign);
+  const page = await visitor(path, english);
+  watched.splice(watched.length - 1, 1); // a refusal is an error on the console
+  await mainButton(page, "Accept the invite").waitFor();
+  await shop.earn(ada, campaign, code, 29900);
+  await mainButton(page, "Accept the invite").click();
+  await enterAs(page, "Late");
+  await told(page, "toast", "Nothing is left of the budget. No invites for now.");
+  await told(page, "head", "The budget is used up");
+  assert.equal(await page.locator("#bar button").count(), 0);
+}
+
+/** Links to invites in every state. */
+async function everyInvite() {
+  const all = {};
+  const ada = await shop.shopper("Ada");
+  const invite = async (changes = {}) => {
+    const campaign = await shop.publish({ ...programme(), ...changes });
+    return { campaign, ...(await shop.invite(ada, campaign)) };
+  };
+  const live = await invite();
+  all.live = live.path;
+  all.live_plain = await shop.share(await shop.shopper("Shop"), live.campaign);
+  const items = ["ink", "oil"].map((sku) => ({ sku, title: sku, list_price_fen: 3980 }));
+  const sku_overrides = [{ sku: "oil", levels: [{ fixed_fen: 500 }] }];
+  all.live_several = (await invite({ items, sku_overrides, bond: { newcomers_only: true, touch: "last", protected_seconds: 60 } })).path;
+  all.live_hostile = (await invite({ title: HOSTILE, rules_text: HOSTILE, items: [{ sku: "a", title: HOSTILE, list_price_fen: 9_999_999 }] })).path;
+  const paused = await invite();
+  all.paused = paused.path;
+  await shop.step(paused.campaign, "pause");
+  const ended = await invite();
+  all.ended = ended.path;
+  await shop.step(ended.campaign, "end");
+  const closed = await invite();
+  all.closed = closed.path;
+  await shop.call("POST", `/operator/v1/campaigns/${closed.campaign}/switches`, { join: false });
+  const spent = await invite({ budget_fen: 2990 });
+  all.exhausted = spent.path;
+  const later = await shop.publish({ ...programme(), starts_at: new Date(Date.now() + 7_200_000).toISOString() });
+  all.scheduled = await shop.share(ada, later);
+  await shop.earn(ada, spent.campaign, spent.code, 29900);
+  return all;
+}
+
+/** Without scripts an invite can be read. */
+async function readAnInvite(all) {
+  const page = await visitor(all.live, { ...english, javaScriptEnabled: false });
+  for (const text of ["Accept A**'s invite?", "10%", "3%", "It ends with level 2.", "¥29.90 at level 1, ¥8.97", "no income is promised"]) {
+    assert.ok(await page.getByText(text).first().isVisible(), text);
+  }
+  assert.match(await page.locator(".note:visible").textContent(), /^Scripts are off/);
+  assert.equal(await page.locator("button").count(), 0, "no button that does nothing");
+}
+
+/** An invite can be used by keyboard. */
+async function acceptByKeyboard(all) {
+  const page = await visitor(all.live, english, desktop);
+  await page.locator(".send").waitFor();
+  await walkByKeyboard(page);
+}
+
+async function inviting() {
+  await inviteAFriend();
+  await comeWhenNothingIsLeft();
+  await Promise.all([keepOrChangeTheInviter(), beKnownAlready()]);
+  const all = await everyInvite();
+  await Promise.all([areSound(all), readAnInvite(all), acceptByKeyboard(all)]);
 }
 
 try {
-  await { "taking-part": takingPart, reading, bargaining }[what]();
+  await { "taking-part": takingPart, reading, bargaining, inviting }[what]();
   assert.deepEqual(watched.flat(), []);
 } finally {
   await browser.close();

@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Shop, bargain } from "./shop.mjs";
+import { Shop, bargain, programme } from "./shop.mjs";
 import { desktop, launch, phone } from "./chromium.mjs";
 
 const [program, folder, only = ""] = process.argv.slice(2);
@@ -49,7 +49,7 @@ async function states(shop, links) {
   const texts = { title, rules_text: rules };
   const cherries = await shop.publish(texts, item);
   const shared = async (campaign, { room, people }) => shop.share(people[0].shopper, campaign, room);
-  const all = { demo1: links[0], demo2: links[1], demo3: links[2] };
+  const all = Object.fromEntries(links.map((link, place) => [`demo${place + 1}`, link]));
   const open = await shop.room(cherries, 1);
   all.open = await shared(cherries, open);
   await shop.room(cherries, 2);
@@ -155,6 +155,68 @@ async function chains(shop) {
   return Object.defineProperties(all, { helped: { value: all.chain_open }, started: { value: all.chain_live } });
 }
 
+/** The paths of all states of an invite. */
+async function invites(shop) {
+  const all = {};
+  const wen = await shop.shopper("王小雨");
+  const title = "纸上山水：国画入门十二课，邀请朋友一起学";
+  const rules_text = "课程价299.00元，没有划线价，对所有人一样。\n奖励只来自付款的订单，退款按比例收回。只有两级，没有第三级。";
+  const item = { sku: "ink", title: "国画入门十二课", list_price_fen: 29900 };
+  const bond = { newcomers_only: true, expires_after_seconds: 15_552_000 };
+  const invite = async (changes = {}) => {
+    const campaign = await shop.publish({ ...programme(), title, rules_text, items: [item], bond, ...changes });
+    return { campaign, ...(await shop.invite(wen, campaign)) };
+  };
+  const live = await invite({ bond: {} });
+  all.invite_live = live.path;
+  all.invite_newcomers = (await invite()).path;
+  all.invite_plain = await shop.share(await shop.shopper("Shop"), live.campaign);
+  const sku_overrides = [{ sku: "talk", levels: [{ fixed_fen: 500 }] }];
+  const items = [item, { sku: "talk", title: "作业点评（三次）", list_price_fen: 9900 }];
+  all.invite_several = (await invite({ items, sku_overrides, bond: { touch: "last", protected_seconds: 604_800 } })).path;
+  all.invite_one_level = (await invite({ levels: [{ fixed_fen: 2000 }], freeze_seconds: 0, bond: {}, withdrawal: { max_fen: 5000 } })).path;
+  all.invite_nothing = (await invite({ items: [], bond: {} })).path;
+  const english = await shop.publish(programme());
+  all.invite_english = (await shop.invite(await shop.shopper("Mei"), english)).path;
+  all.invite_hostile = (await invite({ title: HOSTILE, rules_text: HOSTILE, items: [{ ...item, title: HOSTILE }] })).path;
+  const paused = await invite();
+  all.invite_paused = paused.path;
+  await shop.step(paused.campaign, "pause");
+  const ended = await invite();
+  all.invite_ended = ended.path;
+  await shop.step(ended.campaign, "end");
+  const closed = await invite();
+  all.invite_closed = closed.path;
+  await shop.call("POST", `/operator/v1/campaigns/${closed.campaign}/switches`, { join: false });
+  const spent = await invite({ budget_fen: 2990 });
+  all.invite_exhausted = spent.path;
+  await shop.earn(wen, spent.campaign, spent.code, 29900);
+  const hour = new Date(Date.now() + 3_600_000).toISOString();
+  all.invite_scheduled = await shop.share(wen, await shop.publish({ ...programme(), title, rules_text, items: [item], starts_at: hour }));
+  return all;
+}
+
+/** What a visitor sees who accepts an invite, and then invites. */
+async function takesPartInInvite(page, invite, shoot) {
+  await page.goto(invite);
+  await page.click("#bar .go");
+  await page.fill("dialog input", "小林");
+  await shoot("invite_you_name");
+  await page.click("dialog .go");
+  await page.waitForFunction(() => document.getElementById("toast").textContent);
+  await shoot("invite_you_accepted");
+  await page.click("#bar .go");
+  await page.waitForFunction(() => document.querySelector("dialog img")?.complete);
+  await shoot("invite_you_code");
+  const own = await page.inputValue("dialog #link");
+  await page.keyboard.press("Escape");
+  await page.waitForTimeout(5200);
+  await shoot("invite_you_both", { fullPage: true });
+  await page.goto(own);
+  await page.waitForSelector("#mine b");
+  await shoot("invite_you_own");
+}
+
 /** What a helper sees, and then as the owner of a chain. */
 async function takesPartInChain(page, helped, started, shoot) {
   await page.goto(helped);
@@ -230,6 +292,16 @@ async function shootAll(browser, base, all, shop) {
         await takesPartInChain(helper, all.helped, all.started, take);
         await own.close();
       }
+      if ("invite_you".includes(only)) {
+        const own = await made(browser, { locale: lang === "zh" ? "zh-CN" : "en-GB", baseURL: base });
+        const friend = await own.newPage();
+        const take = async (name, more = {}) => {
+          await friend.waitForTimeout(250);
+          await friend.screenshot({ path: join(folder, `${kind}-${lang}-${name}.png`), scale: "css", ...more });
+        };
+        await takesPartInInvite(friend, all.invited, take);
+        await own.close();
+      }
       await context.close();
     }
   }
@@ -239,6 +311,9 @@ async function shootAll(browser, base, all, shop) {
     await page.goto(all.open);
     await page.waitForTimeout(300);
     await page.screenshot({ path: join(folder, `phone-zh-${name}.png`), scale: "css", fullPage: name === "no-script" });
+    await page.goto(all.invite_live);
+    await page.waitForTimeout(300);
+    await page.screenshot({ path: join(folder, `phone-zh-invite_${name}.png`), scale: "css", fullPage: name === "no-script" });
     await context.close();
   }
 }
@@ -251,9 +326,11 @@ try {
   const all = await states(shop, links);
   const bargains = await chains(shop);
   Object.assign(all, bargains);
+  const invited = await invites(shop);
+  Object.assign(all, invited);
   const { items } = await shop.call("GET", "/v1/campaigns");
   const campaign = items.find((one) => one.rooms_open > 2).id;
-  await shootAll(browser, shop.base, Object.defineProperties(all, { campaign: { value: campaign }, helped: { value: bargains.helped }, started: { value: bargains.started } }), shop);
+  await shootAll(browser, shop.base, Object.defineProperties(all, { campaign: { value: campaign }, helped: { value: bargains.helped }, started: { value: bargains.started }, invited: { value: invited.invite_live } }), shop);
 } finally {
   await browser.close();
   server.kill("SIGTERM");

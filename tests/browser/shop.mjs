@@ -31,6 +31,21 @@ export const bargain = () => ({
   limits: { chains_per_user: 9, users_per_device: 9 },
 });
 
+/** A referral programme of one course, with two levels. */
+export const programme = () => ({
+  kind: "referral",
+  title: "Bring friends to the painting class",
+  surface: "web",
+  starts_at: fromNow(-MINUTE),
+  ends_at: fromNow(10 * 24 * 60 * MINUTE),
+  rules_text: "Who invites a friend earns a tenth of what the friend pays, seven days after the order was fulfilled.\nTwo levels, never a third.",
+  items: [{ sku: "ink", title: "Twelve lessons", list_price_fen: 29900 }],
+  levels: [{ basis_points: 1000 }, { basis_points: 300 }],
+  acknowledge_level_two: true,
+  cap_basis_points: 1500,
+  budget_fen: 1_000_000,
+});
+
 export class Shop {
   constructor(base, key) {
     this.base = base;
@@ -50,7 +65,7 @@ export class Shop {
 
   /** A published campaign; answers its id. */
   async publish(changes = {}, item = {}) {
-    const whole = { ...definition(), ...changes };
+    const whole = changes.kind === "referral" ? changes : { ...definition(), ...changes };
     whole.items = Object.keys(item).length ? [{ ...whole.items[0], ...item }] : whole.items;
     const { id } = await this.call("POST", "/operator/v1/campaigns", whole);
     await this.call("POST", `/operator/v1/campaigns/${id}/publish`);
@@ -68,10 +83,12 @@ export class Shop {
   /** A new shopper with a new device: the headers that say who calls. */
   async shopper(name) {
     made += 1;
-    const { device_token } = await this.call("POST", "/v1/devices", { signals: { install_id: `${process.pid}-${made}` } }, {});
-    const login = { provider: "sandbox", code: `${process.pid}-${made}`, display_name: name };
-    const { session_token } = await this.call("POST", "/v1/sessions", login, {});
-    return { authorization: `Bearer ${session_token}`, "x-device-token": device_token };
+    const own = `${process.pid}-${made}`;
+    const { device_token } = await this.call("POST", "/v1/devices", { signals: { install_id: own } }, {});
+    const login = { provider: "sandbox", code: own, display_name: name };
+    const { session_token, user_id } = await this.call("POST", "/v1/sessions", login, {});
+    const shopper = { authorization: `Bearer ${session_token}`, "x-device-token": device_token };
+    return Object.defineProperty(shopper, "id", { value: user_id }); // no header
   }
 
   open(shopper, campaign, sku = "cherry-1kg") {
@@ -118,6 +135,25 @@ export class Shop {
       await this.cut(await this.shopper(names[place % names.length]), chain.id);
     }
     return { chain: chain.id, owner };
+  }
+
+  /** A shopper's invite to a referral programme: its code and the path of the link that carries it. */
+  async invite(shopper, campaign) {
+    const { invite_code: code, share } = await this.call("POST", `/v1/campaigns/${campaign}/invites`, {}, shopper);
+    return { code, path: share.path };
+  }
+
+  bind(shopper, campaign, code) {
+    return this.call("POST", `/v1/campaigns/${campaign}/bonds`, { invite_code: code }, shopper);
+  }
+
+  /** An order made elsewhere by somebody invited with this code; told when the inviter's reward is there. */
+  async earn(inviter, campaign, code, amount_fen) {
+    const buyer = await this.shopper("Buyer");
+    await this.bind(buyer, campaign, code);
+    await this.call("POST", "/operator/v1/outside_orders", { number: `SO-${process.pid}-${made}`, user_id: buyer.id, amount_fen, state: "paid" });
+    const { items } = await this.call("GET", "/v1/me/rewards", undefined, inviter);
+    assert.equal(items.length, 1);
   }
 
   /** A link's path, shared by this shopper. */

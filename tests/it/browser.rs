@@ -27,6 +27,11 @@ async fn friends_bargain_together_and_every_chain_has_a_sound_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friends_invite_each_other_and_every_invite_has_a_sound_page() {
+    drive("inviting").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_sound_in_every_state_language_and_width() {
     drive("reading").await;
 }

@@ -12,7 +12,7 @@ use crate::campaign::model::BuyAt;
 use crate::campaign::view::{BargainView, CampaignLimits, CampaignState, CampaignView, ItemView};
 use crate::clock::UnixMs;
 use crate::money::Fen;
-use crate::share::assets::ASSETS;
+use crate::share::assets::{ASSETS, Script};
 use crate::share::language::Language;
 
 /// The page's state.
@@ -170,7 +170,7 @@ impl<'p> ChainPage<'p> {
             other_address: data.address_in(other),
             locale: t.0.pick("zh_CN", "en_US"),
             shop: super::whole::shop(campaign.state),
-            assets: Files::of_chains(t.0),
+            assets: Files::of(Script::Chain, t.0),
             until,
             time_label,
             left_units,

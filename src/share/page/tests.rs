@@ -34,6 +34,7 @@ fn data(title: &str) -> PageData {
         rooms_open: 1,
         rooms_formed: 2,
         switches: Switches::default(),
+        granted: Fen::ZERO,
     };
     PageData {
         campaign: Arc::new(CampaignView::new("cmp_abcdefgh".parse().unwrap(), &definition, &numbers)),

@@ -8,7 +8,7 @@ use super::words::Texts;
 use super::{Files, PageData};
 use crate::campaign::view::{CampaignLimits, CampaignState, CampaignView};
 use crate::group_buy::view::RoomView;
-use crate::share::assets::ASSETS;
+use crate::share::assets::{ASSETS, Script};
 use crate::share::language::Language;
 
 /// The page as its template sees it.
@@ -83,7 +83,7 @@ impl<'p> Page<'p> {
             other,
             other_address: data.address_in(other),
             locale: t.0.pick("zh_CN", "en_US"),
-            assets: Files::of(t.0),
+            assets: Files::of(Script::Room, t.0),
             data,
             campaign,
             room,

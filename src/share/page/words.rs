@@ -14,10 +14,13 @@ const TABLE: &str = include_str!("../../../templates/share/words.json");
 
 static WORDS: LazyLock<Table> = LazyLock::new(|| serde_json::from_str(TABLE).unwrap_or_default());
 
-/// The words of one language, as the script takes them.
+/// The words of one language that a script says: those it names, and those whose key it puts together of a state or a refusal.
 #[must_use]
-pub fn json(language: Language) -> String {
-    let words: BTreeMap<&str, &str> = WORDS.iter().map(|(key, (zh, en))| (*key, language.pick(zh, en))).collect();
+pub fn json(language: Language, script: &str) -> String {
+    let said =
+        |key: &str| key.starts_with("error_") || key.ends_with("_head") || key.ends_with("_sub") || script.contains(&format!("\"{key}\""));
+    let words: BTreeMap<&str, &str> =
+        WORDS.iter().filter(|(key, _)| said(key)).map(|(key, (zh, en))| (*key, language.pick(zh, en))).collect();
     serde_json::to_string(&words).unwrap_or_default()
 }
 
@@ -147,7 +150,9 @@ mod tests {
             include_str!("state.rs"),
             include_str!("whole.rs"),
             include_str!("chain.rs"),
+            include_str!("invite.rs"),
             include_str!("../../../templates/share/chain.html"),
+            include_str!("../../../templates/share/invite.html"),
             include_str!("../../../templates/share/page.html"),
             include_str!("../../../templates/share/top.html"),
             include_str!("../../../templates/share/notice.html"),
@@ -155,6 +160,7 @@ mod tests {
         let mut used = named(sources);
         used.extend(named(crate::share::assets::SCRIPT));
         used.extend(named(crate::share::assets::CHAIN_SCRIPT));
+        used.extend(named(crate::share::assets::INVITE_SCRIPT));
         for key in &used {
             assert!(WORDS.contains_key(key.as_str()), "{key} is no word");
         }

@@ -31,5 +31,27 @@ async function refused(problem) {
   await refresh();
 }
 
+let barred = "";
+
+/** Shows the buttons (and lines) that make sense now at the foot of the page; others of the same kind rest with them while something is done. */
+function showButtons(buttons, others = "") {
+  if (!("sandbox" in page)) {
+    return;
+  }
+  const looks = buttons.map((one) => one.textContent).join("|");
+  if (looks !== barred) {
+    const focused = $("bar").contains(document.activeElement);
+    $("bar").replaceChildren(...buttons);
+    const next = focused && buttons.find((one) => one.matches("a, button"));
+    if (next) {
+      next.focus();
+    }
+    barred = looks;
+  }
+  for (const one of document.querySelectorAll(`#bar button${others}`)) {
+    one.disabled = busy;
+  }
+}
+
 /** What a button does. */
 const does = (work) => () => act(work);

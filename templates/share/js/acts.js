@@ -106,24 +106,7 @@ function wayBack() {
   return !page.room && own ? [make("a", { href: address(location.pathname, { room: own }), class: "quiet" }, say("mine"))] : [];
 }
 
-let barred = "";
-
 function paintBar(state) {
-  if (!("sandbox" in page)) {
-    return;
-  }
   const done = alone && alone.state === "confirmed" ? [make("p", {}, say("alone_done"))] : [];
-  const buttons = [...choices(state), ...wayBack(), ...done];
-  const looks = buttons.map((one) => one.textContent).join("|");
-  if (looks !== barred) {
-    const focused = $("bar").contains(document.activeElement);
-    $("bar").replaceChildren(...buttons);
-    if (focused && buttons.length) {
-      buttons[0].focus();
-    }
-    barred = looks;
-  }
-  for (const one of document.querySelectorAll("#bar button, .buy, .alone")) {
-    one.disabled = busy;
-  }
+  showButtons([...choices(state), ...wayBack(), ...done], ", .buy, .alone");
 }

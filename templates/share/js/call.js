@@ -40,9 +40,10 @@ function headers(method) {
   return all;
 }
 
-/** Sends a request; the very same again while the server is busy or silent. Throws the problem. */
+/** Sends a request; the very same again while the server is busy or silent. Throws the problem. A kept answer is asked about each time: it may
+ * be a second old, and not know what this visitor did meanwhile. */
 async function call(method, path, body) {
-  const request = { method, headers: headers(method), body: body && JSON.stringify(body) };
+  const request = { method, headers: headers(method), body: body && JSON.stringify(body), cache: "no-cache" };
   for (let attempt = 0; ; attempt += 1) {
     const answer = await fetch(path, request).catch(() => null);
     const json = answer ? await answer.json().catch(() => ({})) : {};

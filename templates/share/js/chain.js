@@ -161,22 +161,9 @@ function choices(state) {
   return [];
 }
 
-let barred = "";
-
 function paintBar(state) {
-  if (!("sandbox" in page)) {
-    return;
-  }
   const done = chain && chain.you && chain.you.helped ? [make("p", {}, say("chain_helped", yuan(chain.you.your_cut_fen)))] : [];
-  const buttons = [...done, ...choices(state)];
-  const looks = buttons.map((one) => one.textContent).join("|");
-  if (looks !== barred) {
-    $("bar").replaceChildren(...buttons);
-    barred = looks;
-  }
-  for (const one of document.querySelectorAll("#bar button, .begin")) {
-    one.disabled = busy;
-  }
+  showButtons([...done, ...choices(state)], ", .begin");
 }
 
 async function askShop() {

@@ -45,8 +45,8 @@ const checkout = (fen) =>
     setTimeout(tick);
   });
 
-/** The link to hand on, with its code for the phone beside this one. */
-const handOn = ({ url, path }) =>
+/** The link to hand on, with its picture for the phone beside this one, and the invite code it carries if it does. */
+const handOn = ({ url, path, code }) =>
   sheet(say("invite_head"), (form, done) => {
     const field = make("input", { id: "link", readonly: "", value: url, "aria-labelledby": "title" });
     const copy = button(say("copy"), "go", async () => {
@@ -56,7 +56,7 @@ const handOn = ({ url, path }) =>
         copy.textContent = say("copied");
       }
     });
-    form.append(make("img", { src: `${path}/qr.svg`, alt: say("qr"), width: "200", height: "200" }), field, copy);
+    form.append(...(code ? [make("p", { class: "sum" }, code)] : []), make("img", { src: `${path}/qr.svg`, alt: say("qr"), width: "200", height: "200" }), field, copy);
     if (navigator.share) {
       form.append(button(say("share"), "quiet", () => navigator.share({ title: document.title, url }).catch(() => {})));
     }

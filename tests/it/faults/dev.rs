@@ -84,6 +84,10 @@ async fn dev_starts_again_after_any_kill_and_ends_when_told() {
     };
     let first = urls(&dev.said());
     assert!(!first.is_empty(), "{}", dev.said());
+    let http = reqwest::Client::builder().no_proxy().build().expect("HTTP client");
+    let last = dev.said().lines().filter_map(|line| line.strip_prefix("share_url=").map(str::to_owned)).next_back().expect("a link");
+    let page = http.get(last).send().await.expect("the page").text().await.expect("text");
+    assert!(page.contains(" data-code=") && page.contains("接受 林** 的邀请？"), "the demo's last link is an invite: {page}");
     for _ in 0..2 {
         signal(&dev.child, Signal::KILL);
         dev.child.wait().expect("wait");

@@ -74,4 +74,30 @@ served! {
         let first = &answers[0].json;
         assert!(answers.iter().all(|answer| [200, 201].contains(&answer.status) && answer.json == *first), "{answers:?}");
     }
+
+    async fn a_programme_tells_when_nothing_is_left_of_its_budget(app: &mut TestApp) {
+        let campaign = app.publish_whole(&programme(&json!({"budget_fen": 1000, "levels": [{"basis_points": 1000}]}))).await;
+        let ada = app.shopper("Ada").await;
+        let bob = app.invited(&campaign, &ada, "Bob").await;
+        let invite = app.invite(&ada, &campaign).await.expect(200);
+        let stands = async |state: &str, exhausted: bool| {
+            app.mine(&ada, "rewards").await;
+            let told = app.get(&format!("/v1/campaigns/{campaign}")).await.expect(200).json;
+            assert_eq!(told["referral"]["budget_exhausted"], exhausted, "{told}");
+            let page = app.get(&invite.at("/share/path")).await.expect(200).text;
+            assert!(page.contains(&format!("data-state=\"{state}\"")), "{page}");
+        };
+        let report = async |state: &str| {
+            let order = json!({"number": "SO-1", "user_id": bob.user_id, "amount_fen": 10_000, "state": state});
+            app.post("/operator/v1/outside_orders").admin().json(order).await
+        };
+        stands("live", false).await;
+        report("paid").await.expect(201);
+        stands("exhausted", true).await;
+        let carl = app.shopper("Carl").await;
+        app.bind(&carl, &campaign, &invite.at("/invite_code")).await.refused(409, "budget_exhausted");
+        report("refunded").await.expect(200);
+        stands("live", false).await;
+        app.bind(&carl, &campaign, &invite.at("/invite_code")).await.expect(201);
+    }
 }
