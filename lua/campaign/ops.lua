@@ -93,13 +93,15 @@ end
 ---
 --- @arg   sku units by (operator key)
 --- @reply stock stock
---- @refuse not_found | sold_out (fewer are left than asked back) | campaign_state
+--- @refuse not_found | sold_out (fewer are left than asked back) | campaign_state | invalid_request (more than a SKU may have)
 --- @event campaign.stock
 function ops.add_stock(op)
   if not rules.get() then
     return refuse("campaign_state")
   elseif not rules.get().items[op.sku] then
     return refuse("not_found")
+  elseif not stock.takes(op.sku, op.units) then
+    return refuse("invalid_request")
   end
   local was = op.by and { left = stock.left(op.sku) } or nil
   if not stock.add(op.sku, op.units) then
@@ -107,6 +109,15 @@ function ops.add_stock(op)
   end
   log.emit("campaign.stock", { sku = op.sku, units = op.units, left = stock.left(op.sku), by = op.by, was = was })
   return reply("stock", stock.packed(op.sku))
+end
+
+--- Say no for a reason that was found before the program was asked, so that its Idempotency-Key remembers it. Changes nothing; a repeat is
+--- recognised by its key.
+---
+--- @arg   word (the refusal)
+--- @refuse (the word)
+function ops.decline(op)
+  return refuse(op.word)
 end
 
 --- Let time pass: fires the timers that are due. A repeat finds nothing due.

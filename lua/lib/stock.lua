@@ -40,6 +40,15 @@ function stock.unsell(sku, units)
   move(sku, units, "sold", "left")
 end
 
+-- The most units of a SKU at once, and ever put in: what a row's fields can count.
+local MOST, EVER = 1000000000, 1000000000000
+
+--- Whether that many units may be added.
+function stock.takes(sku, units)
+  local row = state.counters("stock", sku)
+  return row.put_in - row.returned + units <= MOST and row.put_in + units <= EVER
+end
+
 --- The operator adds units, or takes back what is left (negative). False when fewer are left than asked back.
 function stock.add(sku, units)
   if not stock.has(sku, -units) then

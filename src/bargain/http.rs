@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use super::row::{ChainRow, ScheduleRow};
 use super::schedule::Schedule;
 use super::view::{ChainView, CutView, ProofView};
 use crate::app::App;
-use crate::campaign::live;
+use crate::campaign::{keyed, live};
 use crate::code::Code;
 use crate::hot::Read;
 use crate::http::answer;
@@ -68,7 +69,7 @@ pub struct ChainOrderView {
         (status = 200, description = "The one you have", body = StartedView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::ChainLimitReached,
         Code::DeviceLimitReached, Code::CampaignEnded]))))]
-#[post("/v1/campaigns/{id}/chains")]
+#[post("/v1/campaigns/{id}/chains", wrap = "from_fn(keyed::told)")]
 pub async fn start(
     app: Data<App>,
     session: Session,
@@ -105,7 +106,7 @@ pub async fn start(
         (status = 200, description = "You helped already", body = HelpedView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OwnChain, Code::ChainComplete, Code::ChainExpired,
         Code::CampaignNotLive, Code::HelpLimitReached, Code::DeviceLimitReached]))))]
-#[post("/v1/chains/{id}/cuts")]
+#[post("/v1/chains/{id}/cuts", wrap = "from_fn(keyed::told)")]
 pub async fn cut(
     app: Data<App>,
     session: Session,
@@ -141,7 +142,7 @@ async fn takes_more(app: &App, id: ChainId, user: UserId) -> Result<bool, Proble
         (status = 200, description = "Your order that waits for its payment", body = ChainOrderView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::Forbidden, Code::ChainComplete, Code::ChainExpired,
         Code::FloorNotReached, Code::DeviceLimitReached, Code::SoldOut]))))]
-#[post("/v1/chains/{id}/orders")]
+#[post("/v1/chains/{id}/orders", wrap = "from_fn(keyed::told)")]
 pub async fn order(
     app: Data<App>,
     session: Session,

@@ -48,6 +48,9 @@ pub enum Wrong {
     /// The steps lead elsewhere.
     #[error("the steps take {0} yuan off, the prices ask for {1}")]
     OtherWay(Fen, Fen),
+    /// A price is another one than was promised.
+    #[error("the proof's {0} price is {1} yuan, the promised one {2}")]
+    OtherPrice(&'static str, Fen, Fen),
 }
 
 /// Checks a proof.
@@ -76,6 +79,11 @@ pub fn verify(text: &str, known: &Known) -> Result<String, Wrong> {
     if known.commitment.as_ref().is_some_and(|promised| *promised != proof.commitment) {
         return Err(Wrong::OtherCommitment);
     }
+    for (which, told, promised) in [("start", proof.start_price_fen, known.start_fen), ("floor", proof.floor_price_fen, known.floor_fen)] {
+        if let Some((told, promised)) = told.zip(promised).filter(|(told, promised)| told != promised) {
+            return Err(Wrong::OtherPrice(which, Fen::new(told), Fen::new(promised)));
+        }
+    }
     for (start, floor) in [(proof.start_price_fen, proof.floor_price_fen), (known.start_fen, known.floor_fen)] {
         let asked = start.zip(floor).map(|(start, floor)| start.saturating_sub(floor));
         if let Some(asked) = asked.filter(|asked| *asked != way) {
@@ -92,6 +100,7 @@ mod tests {
     use super::{Known, Wrong, verify};
     use crate::bargain::schedule::{Algorithm, Schedule};
     use crate::campaign::model::Curve;
+    use crate::money::Fen;
 
     fn proof(curve: Curve) -> Value {
         let schedule = Schedule::draw(curve, 20_000, 12).unwrap();
@@ -126,8 +135,17 @@ mod tests {
             assert!(matches!(of(&dearer), Err(Wrong::OtherWay(..))));
             let known = Known { start_fen: Some(29_900), floor_fen: Some(9_900), commitment: Some("1".repeat(64)) };
             assert_eq!(verify(&honest.to_string(), &known), Err(Wrong::OtherCommitment));
-            let known = Known { start_fen: Some(30_000), floor_fen: Some(9_900), commitment: None };
-            assert!(matches!(verify(&honest.to_string(), &known), Err(Wrong::OtherWay(..))));
+            let moved = Known { start_fen: Some(30_000), floor_fen: Some(10_000), commitment: None };
+            assert_eq!(verify(&honest.to_string(), &moved), Err(Wrong::OtherPrice("start", Fen::new(29_900), Fen::new(30_000))));
+            for (start_fen, floor_fen) in [(Some(29_901), None), (None, Some(9_901))] {
+                let one = Known { start_fen, floor_fen, commitment: None };
+                assert!(matches!(verify(&honest.to_string(), &one), Err(Wrong::OtherPrice(..))));
+            }
+            let mut priceless = honest.clone();
+            (priceless["start_price_fen"], priceless["floor_price_fen"]) = (Value::Null, Value::Null);
+            assert!(verify(&priceless.to_string(), &moved).is_ok());
+            let dearer = Known { floor_fen: Some(9_900), ..moved };
+            assert!(matches!(verify(&priceless.to_string(), &dearer), Err(Wrong::OtherWay(..))));
         }
         let mut reseeded = proof(Curve::Random);
         reseeded["seed"] = json!("0".repeat(64));

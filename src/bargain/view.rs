@@ -53,7 +53,7 @@ pub struct ChainView {
     /// What it is about.
     #[schema(example = "cream")]
     pub sku: String,
-    /// Where it is in its life.
+    /// Where it is in its life. Past its deadline it stays as it is while an order waits for its payment: that decides it.
     pub state: State,
     /// The owner's masked name.
     #[schema(example = "张**")]
@@ -76,7 +76,7 @@ pub struct ChainView {
     /// Steps of its schedule: so many helpers, the owner's own steps among them, reach the floor.
     #[schema(minimum = 1, maximum = 200, example = 12)]
     pub cuts_needed: i64,
-    /// What the next step takes off; null after the last.
+    /// What the next step takes off; null when none can follow: the floor is reached, or the chain is bought or expired.
     #[schema(required = true, example = 2820)]
     pub next_cut_fen: Option<Fen>,
     /// Who cut, in order.
@@ -155,7 +155,7 @@ impl ChainRow {
             remaining_fen: Fen::new(self.price - self.floor),
             cuts_taken: self.taken,
             cuts_needed: self.needed,
-            next_cut_fen: (self.next > 0).then_some(Fen::new(self.next)),
+            next_cut_fen: (self.state == State::Open && self.next > 0).then_some(Fen::new(self.next)),
             cuts: self.cuts.iter().map(|cut| CutView { you: you == Some(cut.0.as_str()), ..self.cut_view(cut, &name) }).collect(),
             commitment: self.commitment.clone(),
             expires_at: UnixMs::new(self.expires_at),

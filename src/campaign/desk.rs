@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::http::{blocked, report as check_report};
+use super::keyed;
 use super::live::{self, existing};
 use super::model::Definition;
 use super::ops::{self, Step};
@@ -204,7 +205,7 @@ async fn running(app: &App, campaign: CampaignId) -> Result<Record, Problem> {
 #[utoipa::path(tag = "operator: running", operation_id = "add_stock", params(("id" = CampaignId, Path)), request_body = AddStock,
     security(("operator" = ["editor"])), responses((status = 200, description = "The item's units", body = StockView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState, Code::SoldOut]))))]
-#[post("/operator/v1/campaigns/{id}/stock")]
+#[post("/operator/v1/campaigns/{id}/stock", wrap = "from_fn(keyed::told)")]
 pub async fn add_stock(
     app: Data<App>,
     operator: Operator<Editor>,
@@ -218,7 +219,10 @@ pub async fn add_stock(
     running(&app, id.0).await?;
     let done = ops::add_stock(&app.engine, id.0, (&sku, add), &operator.key.id, body.key.as_ref()).await?;
     let decided = Decided { campaign: id.0, place: done.place, replayed: done.replayed };
-    let row = done.decision.map_err(|code| decided.refuse(code.into()))?;
+    let row = done.decision.map_err(|code| match code {
+        Code::InvalidRequest => decided.refuse(Problem::invalid("add", format!("an item has at most {MOST_UNITS} units"))),
+        _ => decided.refuse(code.into()),
+    })?;
     app.projector.settled(id.0, done.place).await?;
     Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
 }

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod desk;
 pub mod forecast;
 pub mod http;
+pub mod keyed;
 pub mod live;
 pub mod model;
 pub mod ops;

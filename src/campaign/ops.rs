@@ -7,7 +7,7 @@ use super::view::Switches;
 use crate::code::Code;
 use crate::hot::lane::IdempotencyKey;
 use crate::hot::row::{Layout, NotARow, Row, message_pack};
-use crate::hot::{Class, Engine, Place, Trouble};
+use crate::hot::{Answer, Class, Engine, Place, Trouble};
 use crate::id::CampaignId;
 
 #[derive(Serialize)]
@@ -17,6 +17,7 @@ enum Op<'a> {
     SetStatus { step: Step, by: &'a str },
     SetSwitches { open: Option<bool>, join: Option<bool>, by: &'a str },
     AddStock { sku: &'a str, units: i64, by: &'a str },
+    Decline { word: &'static str },
     Tick,
 }
 
@@ -195,7 +196,8 @@ pub async fn set_switches(
     send(engine, campaign, &Op::SetSwitches { open, join, by }, None).await
 }
 
-/// Adds units, or takes back unreserved ones (negative); `by` is the operator's key. Refusals: `campaign_state`, `not_found`, `sold_out`.
+/// Adds units, or takes back unreserved ones (negative); `by` is the operator's key. Refusals: `campaign_state`, `not_found`,
+/// `sold_out`, `invalid_request` (more than an item may have).
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -207,6 +209,14 @@ pub async fn add_stock(
     key: Option<&IdempotencyKey>,
 ) -> Result<Decided<StockRow>, Trouble> {
     send(engine, campaign, &Op::AddStock { sku, units, by }, key).await
+}
+
+/// Keeps a refusal that was decided before the program was asked, under its key. Answers what the key was answered first.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn decline(engine: &Engine, campaign: CampaignId, code: Code, key: &IdempotencyKey) -> Result<Answer, Trouble> {
+    engine.submit(campaign, Class::Admit, &Op::Decline { word: code.word() }, Some(key)).await
 }
 
 /// Lets due timers fire now instead of when the lane wakes.

@@ -45,6 +45,10 @@ pub struct ItemView {
     pub leader_price_fen: Option<Fen>,
     /// Room sizes and prices; empty where there are no rooms.
     pub tiers: Vec<Tier>,
+    /// Units that must be left to open a room with one unit: one, or those of the whole smallest tier where a room reserves them; null where
+    /// there are no rooms.
+    #[schema(required = true, example = 1)]
+    pub units_to_open: Option<i64>,
     /// Where the last step of a chain leads, of a bargain.
     #[schema(required = true)]
     pub floor_price_fen: Option<Fen>,
@@ -70,6 +74,7 @@ impl ItemView {
             solo_price_fen: item.solo_price_fen,
             leader_price_fen: item.leader_price_fen,
             tiers: item.tiers.clone(),
+            units_to_open: Some(item.units_to_open()),
             floor_price_fen: None,
             stock: item.stock,
             stock_left,
@@ -87,6 +92,7 @@ impl ItemView {
             solo_price_fen: None,
             leader_price_fen: None,
             tiers: Vec::new(),
+            units_to_open: None,
             floor_price_fen: Some(item.floor_price_fen),
             stock: item.stock,
             stock_left,

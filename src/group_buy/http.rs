@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::ops::{self, Decided, Join, Shopper};
 use super::row::{MemberRow, RoomRow, State};
 use super::view::{AlternativeRoom, MemberView, RoomView, RoomYou, tiers};
 use crate::app::App;
-use crate::campaign::live;
+use crate::campaign::{keyed, live};
 use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::hot::engine::Found;
@@ -24,6 +25,7 @@ use crate::http::caller::{self, MaybeSession};
 use crate::http::extract::Id;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
+use crate::http::request_id::{REQUEST_ID, request_id};
 use crate::id::{CampaignId, OrderId, RoomId, UserId};
 use crate::identity::names::masked;
 use crate::identity::newcomers::{self, Claimed};
@@ -82,7 +84,7 @@ pub(super) fn units(quantity: i64) -> Result<i64, Problem> {
     responses((status = 201, description = "The room and your order", body = SeatView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
         Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
-#[post("/v1/campaigns/{id}/rooms")]
+#[post("/v1/campaigns/{id}/rooms", wrap = "from_fn(keyed::told)")]
 pub async fn open(
     app: Data<App>,
     session: Session,
@@ -115,7 +117,7 @@ pub async fn open(
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::RoomFull, Code::RoomClosed,
         Code::SoldOut, Code::OrderLimitReached, Code::RoomLimitReached, Code::UnpaidLimitReached, Code::DeviceLimitReached,
         Code::BudgetExhausted, Code::RoomExpired, Code::NewcomersOnly]))))]
-#[post("/v1/rooms/{id}/members")]
+#[post("/v1/rooms/{id}/members", wrap = "from_fn(keyed::told)")]
 pub async fn join(
     app: Data<App>,
     session: Session,
@@ -131,10 +133,19 @@ pub async fn join(
     let shopper = Shopper { user: session.user_id, device: device.device_id, share: came_by.ours(&app), referral: None };
     let wish = Join::new(&app.engine, id.0, shopper, quantity, body.key.as_ref());
     let referral = app.programmes.of_order(&app, session.user_id, || wish.remembered(&app.engine).is_some()).await?;
-    let wish = wish.earning(referral);
     let definition = app.definitions.get(&app, id.0.campaign(), 0).await?;
     let newcomers_only = definition.is_some_and(|record| record.definition.group_buy().is_some_and(|own| own.newcomers_only));
-    let decided = if newcomers_only { as_newcomer(&app, &wish).await? } else { wish.ask(&app.engine, false).await? };
+    let decided = if newcomers_only {
+        let (app, key) = (app.clone(), body.key.clone());
+        let work = async move {
+            let wish = Join::new(&app.engine, id.0, shopper, quantity, key.as_ref());
+            as_newcomer(&app, &wish.earning(referral)).await
+        };
+        // On a task of its own: a caller who hangs up between claim and seat must not leave the claim behind.
+        actix_web::rt::spawn(REQUEST_ID.scope(request_id(), work)).await.unwrap_or_else(|died| Err(Problem::defect(&died)))?
+    } else {
+        wish.earning(referral).ask(&app.engine, false).await?
+    };
     seated(&app, id.0.campaign(), &session, decided).await
 }
 

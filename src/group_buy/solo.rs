@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, LOCATION};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::PROGRAM;
 use super::http::units;
 use super::ops::{self, Shopper};
 use crate::app::App;
-use crate::campaign::live;
+use crate::campaign::{keyed, live};
 use crate::code::Code;
 use crate::http::answer::Decided;
 use crate::http::body::KeyedJson;
@@ -45,7 +46,7 @@ pub struct SoloOrderView {
     responses((status = 201, description = "Your order", body = SoloOrderView, headers(("Location")))),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignNotLive, Code::SoldOut, Code::OrderLimitReached,
         Code::UnpaidLimitReached, Code::DeviceLimitReached, Code::BudgetExhausted, Code::CampaignEnded]))))]
-#[post("/v1/campaigns/{id}/solo_orders")]
+#[post("/v1/campaigns/{id}/solo_orders", wrap = "from_fn(keyed::told)")]
 pub async fn order(
     app: Data<App>,
     session: Session,

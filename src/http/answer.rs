@@ -11,7 +11,7 @@ use crate::hot::{Place, Trouble};
 use crate::id::CampaignId;
 
 /// `<campaign>:<epoch>:<seq>`: where in the campaign's one order of things this was decided.
-const SEQ: &str = "liebian-seq";
+pub const SEQ: &str = "liebian-seq";
 /// `true` when an `Idempotency-Key` gave the first answer again.
 const REPLAY: &str = "idempotent-replay";
 

@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: the same key and body gets the first decided answer again, for 24 hours, also after a restart.
 //!
-//! Two homes. Ops of a campaign carry the key into the campaign's own program ([`super::body::KeyedJson`]). Every other POST wears
+//! Two homes. Ops of a campaign carry the key into the campaign's own program ([`super::body::KeyedJson`]); what is refused before the
+//! program is asked is told to it afterwards ([`crate::campaign::keyed`]). Every other POST wears
 //! [`once`], which keeps answers in SQL: `#[post("/v1/shares", wrap = "from_fn(idempotency::once)")]`.
 //!
 //! A row without an answer means that the first request is at work. It counts as abandoned after `LEASE`: a process that died.
@@ -13,7 +14,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,7 +29,8 @@ use crate::app::App;
 use crate::clock::{Clock, UnixMs};
 use crate::code::Code;
 use crate::crypto::sha256;
-use crate::store::{Store, StoreError, execute, fetch_optional};
+use crate::id::UserId;
+use crate::store::{Store, StoreError, Tx, execute, fetch_optional};
 
 /// How long an answer is kept.
 pub const KEPT_SECONDS: i64 = 24 * 3600;
@@ -100,11 +102,15 @@ fn operator(request: &HttpRequest) -> String {
 /// # Errors
 /// Those of the handler.
 pub async fn once(mut request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
-    match admit(&mut request).await {
+    let Keyed { app, key, about } = match take(&mut request).await {
+        Ok(Some(keyed)) => keyed,
+        Ok(None) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(problem) => return Ok(request.error_response(problem).map_into_boxed_body()),
+    };
+    match first_or_replay(&app, &key, &about).await {
         Err(problem) => Ok(request.error_response(problem).map_into_boxed_body()),
-        Ok(Admitted::Unkeyed) => Ok(next.call(request).await?.map_into_boxed_body()),
-        Ok(Admitted::Replay(answer)) => Ok(request.into_response(answer.response())),
-        Ok(Admitted::First(app, key)) => {
+        Ok(Some(answer)) => Ok(request.into_response(answer.response())),
+        Ok(None) => {
             // On a task of its own: a caller who hangs up must not leave the work half done and the row without its answer.
             let work = async move {
                 let response = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
@@ -116,22 +122,42 @@ pub async fn once(mut request: ServiceRequest, next: Next<impl MessageBody + 'st
     }
 }
 
-enum Admitted {
-    Unkeyed,
-    First(actix_web::web::Data<App>, IdempotencyKey),
-    Replay(Answer),
+/// A request that has a key.
+pub struct Keyed {
+    /// The application.
+    pub app: Data<App>,
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The user, order or other thing that the answer is about.
+    pub about: String,
 }
 
-async fn admit(request: &mut ServiceRequest) -> Result<Admitted, Problem> {
-    let Some(key) = header(request.headers())? else { return Ok(Admitted::Unkeyed) };
+/// Of a shopper's answer the shopper; of an operator's what the address names.
+fn about(request: &HttpRequest) -> String {
+    if caller::is_at_desk(request) {
+        return request.match_info().iter().last().map(|(_, id)| id.to_owned()).unwrap_or_default();
+    }
+    caller::session(request).map(|session| session.user_id.to_string()).unwrap_or_default()
+}
+
+/// A request's key, if it has one. Its body is read for that and given back.
+///
+/// # Errors
+/// 422 for what is no key; whatever a body or an operator's key is refused with.
+pub async fn take(request: &mut ServiceRequest) -> Result<Option<Keyed>, Problem> {
+    if header(request.headers())?.is_none() {
+        return Ok(None);
+    }
     let app = caller::app(request.request())?;
-    let caller = if caller::is_at_desk(request.request()) { caller::operator(request.request())?.id } else { shopper(request.request()) };
+    if caller::is_at_desk(request.request()) {
+        caller::operator(request.request())?;
+    }
     let payload = request.take_payload();
     let body = read(request.request(), payload, LARGEST_BODY).await?;
-    let key = IdempotencyKey::new(&caller, request.method().as_str(), request.path(), &key, &body);
+    let key = IdempotencyKey::of(request.request(), &body)?;
     request.set_payload(payload_of(body));
-    let replay = first_or_replay(&app, &key).await?;
-    Ok(replay.map_or(Admitted::First(app, key), Admitted::Replay))
+    let about = about(request.request());
+    Ok(key.map(|key| Keyed { app, key, about }))
 }
 
 fn payload_of(body: Bytes) -> Payload {
@@ -139,11 +165,41 @@ fn payload_of(body: Bytes) -> Payload {
     Payload::Stream { payload: Box::pin(one) }
 }
 
+/// The answer that SQL keeps for a key.
+///
+/// # Errors
+/// `idempotency_key_reused` for another body; when SQL does not answer.
+pub async fn kept(app: &App, key: &IdempotencyKey) -> Result<Option<HttpResponse>, Problem> {
+    match look(app, key).await? {
+        Some(row) if row.body_hash != key.body_hash => Err(Code::IdempotencyKeyReused.into()),
+        Some(Row { answer: Some(answer), .. }) => Ok(Some(answer.response())),
+        Some(Row { answer: None, .. }) | None => Ok(None),
+    }
+}
+
+/// Keeps an answer that was made already in SQL; gives the one that was kept before, if there is one.
+///
+/// # Errors
+/// `idempotency_key_reused` for another body; when SQL does not answer.
+pub async fn settle(keyed: &Keyed, response: ServiceResponse<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Keyed { app, key, about } = keyed;
+    match first_or_replay(app, key, about).await? {
+        None => keep(app, key, Ok(response)).await,
+        Some(answer) => Ok(ServiceResponse::new(response.into_parts().0, answer.response())),
+    }
+}
+
+/// Whether an answer is a decided one, which its key gives again.
+#[must_use]
+pub fn is_decided(status: StatusCode) -> bool {
+    !status.is_server_error() && !matches!(status.as_u16(), 401 | 408 | 429)
+}
+
 /// `None`: this request is the first, its row is there. Else the answer to give again.
-async fn first_or_replay(app: &App, key: &IdempotencyKey) -> Result<Option<Answer>, Problem> {
+async fn first_or_replay(app: &App, key: &IdempotencyKey, about: &str) -> Result<Option<Answer>, Problem> {
     let started = tokio::time::Instant::now();
     loop {
-        if claim(&app.store, key, &app.clock).await? {
+        if claim(&app.store, (key, about), &app.clock).await? {
             return Ok(None);
         }
         match look(app, key).await? {
@@ -159,13 +215,13 @@ async fn first_or_replay(app: &App, key: &IdempotencyKey) -> Result<Option<Answe
 }
 
 /// Takes the row for this request: a new one, or one that ran out, or one whose first request died.
-async fn claim(store: &Store, key: &IdempotencyKey, clock: &Clock) -> Result<bool, StoreError> {
+async fn claim(store: &Store, (key, about): (&IdempotencyKey, &str), clock: &Clock) -> Result<bool, StoreError> {
     // A tester who moves time does not kill the requests that are at work.
     let (now, machine) = (clock.now(), clock.unmoved());
     let lease_ms = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
     let claimed = execute!(
         store,
-        "INSERT INTO idempotency_keys (scope, body_hash, created_at, expires_at) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO idempotency_keys (scope, body_hash, created_at, expires_at, about) VALUES ($1, $2, $3, $4, $7) \
          ON CONFLICT (scope) DO UPDATE SET body_hash = excluded.body_hash, status = NULL, content = NULL, \
          created_at = excluded.created_at, expires_at = excluded.expires_at \
          WHERE idempotency_keys.expires_at <= $5 OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at <= $6 \
@@ -176,6 +232,7 @@ async fn claim(store: &Store, key: &IdempotencyKey, clock: &Clock) -> Result<boo
         now.plus_seconds(KEPT_SECONDS).get(),
         now.get(),
         machine.get().saturating_sub(lease_ms),
+        about,
     )?;
     Ok(claimed > 0)
 }
@@ -232,7 +289,7 @@ async fn keep(
         }
     };
     let status = response.status();
-    if status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 429) {
+    if !is_decided(status) {
         forget(app, key).await;
         return Ok(response);
     }
@@ -270,6 +327,16 @@ async fn forget(app: &App, key: &IdempotencyKey) {
     if let Err(why) = gone {
         tracing::warn!(%why, "an Idempotency-Key stays taken until its lease is over");
     }
+}
+
+/// Deletes the answers that a person's requests got, and operators' on that person and their orders. Those still at work stay.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn forget_person(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
+    const FORGET: &str = "DELETE FROM idempotency_keys WHERE status IS NOT NULL AND about <> '' \
+                          AND (about = $1 OR about IN (SELECT id FROM orders WHERE user_id = $1))";
+    execute!(&mut *tx, FORGET, user).map(|_rows| ())
 }
 
 /// Deletes what has run out; called now and then.

@@ -1,7 +1,7 @@
 //! Forgetting a person while the books stay whole.
 //!
 //! What is erased: name, the login's own id of the person (who logs in again is somebody new), all sessions, what operators wrote on the
-//! person's orders, and words about them in the audit log. What stays: orders, payments, links and the log, under the engine's own random id, which
+//! person's orders, words about them in the audit log, and the answers kept for Idempotency-Keys that were about them. What stays: orders, payments, links and the log, under the engine's own random id, which
 //! leads to nobody any more; and the keyed hashes of devices, which limits hang on. Reasons of refunds stay in the books: they are no place for
 //! personal data, and their fields say so.
 
@@ -63,6 +63,7 @@ pub async fn erase(app: Data<App>, operator: Operator<Admin>, id: Id<UserId>, bo
         execute!(&mut tx, "UPDATE orders SET metadata = NULL WHERE user_id = $1", user)?;
         execute!(&mut tx, "UPDATE bond_history SET reason = $1 WHERE user_id = $2 AND reason IS NOT NULL", ERASED, user)?;
         forget_words(&mut tx, user).await?;
+        idempotency::forget_person(&mut tx, user).await?;
         revocation::end_all_of(&mut tx, user, now).await?;
         let target = user.to_string();
         audit(&mut tx, Change { actor: &operator.key.id, action: "user.erase", target: &target, before: None, after: None }, now).await?;

@@ -15,7 +15,7 @@ use super::row::{OrderRow, State};
 use super::sandbox::{Notification, Notify, Sandbox};
 use super::view::OrderView;
 use crate::app::App;
-use crate::campaign::live;
+use crate::campaign::{keyed, live};
 use crate::code::Code;
 use crate::hot::{Place, Read};
 use crate::http::answer::Decided;
@@ -55,7 +55,7 @@ pub struct SandboxPay {
     /// How its notification comes.
     #[serde(default, deserialize_with = "word")]
     notify: Notify,
-    /// Seconds until a late notification; absent: 30.
+    /// Seconds until a late notification (`notify: late` only); absent: 30.
     #[schema(minimum = 0, maximum = 31_622_400)]
     delay_seconds: Option<i64>,
     /// The payer's bank refuses: nothing is paid.
@@ -119,7 +119,7 @@ pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpRe
 #[utoipa::path(tag = "orders", operation_id = "request_payment", params(("id" = OrderId, Path)), request_body = Nothing,
     responses((status = 200, description = "Who takes the payment, and what the client needs for it", body = PaymentView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OrderNotPayable, Code::OrderExpired]))))]
-#[post("/v1/orders/{id}/payment")]
+#[post("/v1/orders/{id}/payment", wrap = "from_fn(keyed::told)")]
 pub async fn request_payment(
     app: Data<App>,
     session: Session,
@@ -151,7 +151,7 @@ async fn ask(app: &App, id: OrderId, user: UserId, key: Option<&crate::hot::lane
     Ok((decided, order))
 }
 
-/// Give up an unpaid order.
+/// Give up an unpaid order. What turns out to be paid meanwhile stays (409); what was given up already answers the same.
 #[utoipa::path(tag = "orders", operation_id = "cancel_order", params(("id" = OrderId, Path)), request_body = Nothing,
     responses((status = 200, description = "The order", body = OrderView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::OrderNotCancellable]))))]
@@ -173,6 +173,10 @@ pub async fn cancel(
     let mut order = done.decision.map_err(|code| decided.refuse(code.into()))?;
     if order.state == State::Closing {
         order = closed(&app, id.0, session.user_id, order).await?;
+    }
+    if !matches!(order.state, State::Closing | State::Released) {
+        // It was paid meanwhile, and what was paid stays.
+        return Err(decided.refuse(Code::OrderNotCancellable.into()));
     }
     Ok(decided.json(StatusCode::OK, &order.view(id.0)))
 }
@@ -206,6 +210,9 @@ pub async fn sandbox_pay(
     let delay = delay_seconds.unwrap_or(LATE);
     if !(0..=FURTHEST).contains(&delay) {
         return Err(Problem::invalid("delay_seconds", format!("must be 0 to {FURTHEST}")));
+    }
+    if delay_seconds.is_some() && notify != Notify::Late {
+        return Err(Problem::invalid("delay_seconds", "goes with notify: late only"));
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;
     let mut place = None;

@@ -23,6 +23,7 @@ pub const SCRIPT: &str = concat!(
     include_str!("../../templates/share/js/state.js"),
     include_str!("../../templates/share/js/seats.js"),
     include_str!("../../templates/share/js/sheet.js"),
+    include_str!("../../templates/share/js/act.js"),
     include_str!("../../templates/share/js/acts.js"),
     include_str!("../../templates/share/js/live.js"),
 );
@@ -31,6 +32,7 @@ pub const CHAIN_SCRIPT: &str = concat!(
     include_str!("../../templates/share/js/base.js"),
     include_str!("../../templates/share/js/call.js"),
     include_str!("../../templates/share/js/sheet.js"),
+    include_str!("../../templates/share/js/act.js"),
     include_str!("../../templates/share/js/chain.js"),
 );
 const STYLE: &str = include_str!("../../templates/share/page.css");

@@ -35,10 +35,16 @@ impl ShareToken {
         Self(bytes)
     }
 
-    /// A new one with the operating system's randomness.
+    /// A new one with the operating system's randomness. None begins with `-`, which a spreadsheet would take for a formula; what was made
+    /// before that rule still reads.
     #[must_use]
     pub fn random(secrets: &Secrets) -> Self {
-        Self::new(secrets, crate::crypto::random_bytes())
+        loop {
+            let token = Self::new(secrets, crate::crypto::random_bytes());
+            if !token.to_string().starts_with('-') {
+                return token;
+            }
+        }
     }
 
     /// The token a text is, if we made it.
@@ -95,6 +101,15 @@ mod tests {
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
         assert_eq!(ShareToken::read(&secrets, &text), Some(token));
         assert_eq!(ShareToken::read(&Secrets::new("another secret of 32 characters!!!"), &text), None);
+    }
+
+    #[test]
+    fn new_tokens_are_safe_in_spreadsheets_and_old_ones_read() {
+        let secrets = Secrets::new("a secret of at least 32 characters");
+        assert!((0..2_000).all(|_| !ShareToken::random(&secrets).to_string().starts_with('-')));
+        let old = ShareToken::new(&secrets, [0xf8; 16]);
+        assert!(old.to_string().starts_with('-'));
+        assert_eq!(ShareToken::read(&secrets, &old.to_string()), Some(old));
     }
 
     #[test]

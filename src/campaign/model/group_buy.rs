@@ -117,6 +117,14 @@ impl GroupBuyItem {
         }
     }
 
+    /// Units that must be left to open a room with one unit.
+    pub fn units_to_open(&self) -> i64 {
+        match self.reserve {
+            Reserve::Seat => 1,
+            Reserve::Room => self.tiers.first().map_or(1, |tier| tier.size),
+        }
+    }
+
     /// Every price a unit of it can go for.
     pub fn prices(&self) -> impl Iterator<Item = Fen> {
         self.tiers.iter().map(|tier| tier.price_fen).chain(self.leader_price_fen).chain(self.solo_price_fen)

@@ -239,12 +239,19 @@ impl<'a> Run<'a> {
                 Found::Row(packed) => packed,
                 Found::Rows(_) => None,
             };
-            let row = packed.and_then(|packed| OrderRow::read(&packed).ok());
+            let Ok(row) = packed.map(|packed| OrderRow::read(&packed)).transpose() else {
+                self.report.orders_not_asked += 1;
+                continue;
+            };
             if self.order(*order, row.as_ref(), false).await? {
                 continue;
             }
             // Money may have moved between the two readings.
-            let again = ops::look(&self.cashier.engine, *order).await.ok().flatten();
+            let Ok(again) = ops::look(&self.cashier.engine, *order).await else {
+                // What cannot be read now is not missing.
+                self.report.orders_not_asked += 1;
+                continue;
+            };
             self.cashier.projector.caught_up(campaign).await;
             self.order(*order, again.as_ref(), true).await?;
         }

@@ -27,6 +27,8 @@ pub struct Offer<'p> {
     pub joins: Fen,
     /// What the seat costs that opens a room.
     pub opens: Fen,
+    /// Units that must be left to open a room.
+    pub needs: i64,
     /// How much less than the list price that is, if it is.
     pub less: Option<String>,
     /// Other prices: the leader's, buying alone; empty when there are none.
@@ -80,6 +82,7 @@ impl<'p> Offer<'p> {
             },
             joins: first.price_fen,
             opens,
+            needs: item.units_to_open.unwrap_or(1),
             less: less.map(|less| t.fill("less", [yuan(less)])),
             more: leader.into_iter().chain(item.solo_price_fen.map(|fen| t.fill("solo", [yuan(fen)]))).collect::<Vec<_>>().join(" · "),
             steps: if ladder { steps(tiers, room.map_or(0, |room| room.seats_paid), t) } else { Vec::new() },

@@ -19,6 +19,8 @@ pub enum State {
     Ended,
     /// Nothing is left.
     SoldOut,
+    /// Something is left, but not enough to open a room.
+    Short,
     /// The room has free seats.
     Open,
     /// The room has none, but not all are paid.
@@ -36,7 +38,7 @@ impl State {
     #[must_use]
     pub const fn is_ticking(self) -> bool {
         match self {
-            Self::Scheduled | Self::Live | Self::Paused | Self::SoldOut | Self::Open | Self::Full => true,
+            Self::Scheduled | Self::Live | Self::Paused | Self::SoldOut | Self::Short | Self::Open | Self::Full => true,
             Self::Ended | Self::Formed | Self::Failed | Self::Expired => false,
         }
     }
@@ -50,6 +52,7 @@ impl State {
             Self::Paused => "paused",
             Self::Ended => "ended",
             Self::SoldOut => "sold_out",
+            Self::Short => "short",
             Self::Open => "open",
             Self::Full => "full",
             Self::Formed => "formed",
@@ -84,6 +87,7 @@ pub fn state(data: &PageData) -> State {
             State::SoldOut
         }
         Some(_) => State::Open,
+        None if shown_items(data).iter().all(|item| item.stock_left < item.units_to_open.unwrap_or(1)) => State::Short,
         None => State::Live,
     }
 }

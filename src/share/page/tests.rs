@@ -134,6 +134,21 @@ fn units_kept_for_a_room_are_not_sold_out_for_those_who_join_it() {
 }
 
 #[test]
+fn a_group_is_offered_only_where_the_units_of_one_are_left() {
+    let mut data = data("a");
+    campaign(&mut data).items[0].units_to_open = Some(3);
+    campaign(&mut data).items[0].stock_left = 3;
+    assert_eq!(state(&data), State::Live);
+    campaign(&mut data).items[0].stock_left = 2;
+    let page = render(&data, En).unwrap();
+    assert!(page.contains("data-state=\"short\"") && page.contains("data-needs=\"3\"") && page.contains("No new groups for now"), "{page}");
+    campaign(&mut data).items[0].units_to_open = Some(1);
+    assert_eq!(state(&data), State::Live);
+    let room = with_room(data, RoomState::Open, &[("A**", true)]);
+    assert_eq!(state(&room), State::Open, "whoever joins needs one unit");
+}
+
+#[test]
 fn a_room_that_has_formed_has_no_free_seats() {
     let data = with_room(data("a"), RoomState::Formed, &[("张**", true), ("A**", true)]);
     assert!(!render(&data, En).unwrap().contains("class=\"free\""));

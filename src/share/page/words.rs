@@ -32,16 +32,21 @@ impl Texts {
         WORDS.get(key).map(|(zh, en)| self.0.pick(zh, en)).unwrap_or_default()
     }
 
-    /// The words of a key with each `{}` filled in, in order.
+    /// The words of a key with each `{}` filled in, in order. `{cut|cuts}` is the first word after a 1, else the second.
     #[must_use]
     pub fn fill<V: Display>(self, key: &str, values: impl IntoIterator<Item = V>) -> String {
         let mut values = values.into_iter();
-        let mut filled = String::new();
-        for (place, part) in self.say(key).split("{}").enumerate() {
-            if place > 0 {
-                filled.extend(values.next().map(|value| value.to_string()));
+        let mut parts = self.say(key).split('{');
+        let (mut filled, mut last) = (parts.next().unwrap_or_default().to_owned(), String::new());
+        for (gap, rest) in parts.filter_map(|part| part.split_once('}')) {
+            match gap.split_once('|') {
+                Some((one, many)) => filled.push_str(if last == "1" { one } else { many }),
+                None => {
+                    last = values.next().map(|value| value.to_string()).unwrap_or_default();
+                    filled.push_str(&last);
+                }
             }
-            filled.push_str(part);
+            filled.push_str(rest);
         }
         filled
     }
@@ -145,6 +150,7 @@ mod tests {
             include_str!("chain.rs"),
             include_str!("../../../templates/share/chain.html"),
             include_str!("../../../templates/share/page.html"),
+            include_str!("../../../templates/share/top.html"),
             include_str!("../../../templates/share/notice.html"),
         );
         let mut used = named(sources);
@@ -153,7 +159,7 @@ mod tests {
         for key in &used {
             assert!(WORDS.contains_key(key.as_str()), "{key} is no word");
         }
-        let states = ["scheduled", "live", "paused", "ended", "sold_out", "open", "full", "formed", "failed", "expired"];
+        let states = ["scheduled", "live", "paused", "ended", "sold_out", "short", "open", "full", "formed", "failed", "expired"];
         let known = |key: &&str| {
             key.starts_with("error_") || states.iter().any(|state| **key == format!("{state}_head") || **key == format!("{state}_sub"))
         };
@@ -173,5 +179,9 @@ mod tests {
             ("1天".into(), "1 d 2 h 1 min".into(), "45 s".into())
         );
         assert_eq!(Texts(En).fill("facts", [3, 10]), "3 of 10 left");
+        assert_eq!(Texts(En).fill("chain_next", ["1", "¥2.00"]), "1 cut left, the next is exactly ¥2.00");
+        assert_eq!(Texts(En).fill("chain_next", ["11", "¥1"]), "11 cuts left, the next is exactly ¥1");
+        assert_eq!(Texts(En).fill("chain_progress", ["1", "2", "¥1"]), "1 of 2 cuts, ¥1 off");
+        assert_eq!(Texts(Zh).fill("chain_next", ["1", "¥2.00"]), "还需 1 刀，下一刀正好 ¥2.00");
     }
 }

@@ -1,36 +1,5 @@
 // What a visitor can do: open, join, pay, give up, share. One thing at a time.
 
-let busy = false;
-
-/** Runs an act from its button; says what went wrong. */
-async function act(work) {
-  if (busy) {
-    return;
-  }
-  busy = true;
-  paint();
-  try {
-    await work();
-  } catch (problem) {
-    await refused(problem);
-  } finally {
-    busy = false;
-    paint();
-  }
-}
-
-/** `null`: the visitor changed their mind. */
-async function refused(problem) {
-  if (problem === null) {
-    return;
-  }
-  tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
-  if (problem instanceof Error) {
-    throw problem;
-  }
-  await refresh();
-}
-
 /** Takes over a seat just decided. */
 function seated(answer) {
   order = answer.order;
@@ -107,18 +76,17 @@ async function share() {
   await handOn(mine ? await entered(() => ownLink(page.room)) : { url: document.querySelector("[rel=canonical]").href, path: `/s/${token}` });
 }
 
-const does = (work) => () => act(work);
-
 /** The buttons that make sense now, the main one first. */
 function choices(state) {
-  const opens = shop.state === "live" && shop.left > 0 && page.sku;
+  const sells = shop.state === "live" && page.sku;
+  const opens = sells && shop.left >= Number(page.needs);
   if (waits(order)) {
     return [button(say("pay", yuan(order.amount_fen)), "go", does(pay)), button(say("cancel"), "quiet", does(giveUp))];
   }
   if (waits(alone)) {
     return [button(say("pay", yuan(alone.amount_fen)), "go", does(payAlone)), button(say("cancel_alone"), "quiet", does(giveUpAlone))];
   }
-  const single = opens && page.solo ? [button(say("buy_alone", yuan(page.solo)), "quiet", does(() => buyAlone(page.sku)))] : [];
+  const single = sells && shop.left > 0 && page.solo ? [button(say("buy_alone", yuan(page.solo)), "quiet", does(() => buyAlone(page.sku)))] : [];
   if (["open", "full"].includes(state) && order && order.state === "paid") {
     return [button(say("invite"), "go", does(share))];
   }
@@ -129,7 +97,7 @@ function choices(state) {
   if (opens && state !== "sold_out") {
     return [button(say("open_for", yuan(page.own)), "go", does(() => open(page.sku))), ...single];
   }
-  return [];
+  return single;
 }
 
 /** On a link to the whole campaign: the way back to one's room. */

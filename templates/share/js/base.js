@@ -7,8 +7,11 @@ const [visit = {}] = performance.getEntriesByType("navigation");
 const $ = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** The words of a key with each {} filled in, in order. */
-const say = (key, ...values) => WORDS[key].replace(/\{\}/g, () => values.shift());
+/** The words of a key with each {} filled in, in order; {cut|cuts} is the first word after a 1, else the second. */
+function say(key, ...values) {
+  let last = "";
+  return WORDS[key].replace(/\{(?:([^|}]*)\|([^}]*))?\}/g, (_, one, many) => (many === undefined ? (last = values.shift()) : String(last) === "1" ? one : many));
+}
 
 /** Whole fen as yuan: ¥49.50. */
 const yuan = (fen) => `¥${Math.floor(fen / 100)}.${String(fen % 100).padStart(2, "0")}`;

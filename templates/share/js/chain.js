@@ -95,31 +95,6 @@ function tick() {
   over = due;
 }
 
-let busy = false;
-
-/** Runs an act from its button; says what went wrong. */
-async function act(work) {
-  if (busy) {
-    return;
-  }
-  busy = true;
-  paint();
-  try {
-    await work();
-  } catch (problem) {
-    if (problem !== null) {
-      tell(WORDS[`error_${problem.code}`] || problem.title || say("error"));
-      if (problem instanceof Error) {
-        throw problem;
-      }
-      await refresh();
-    }
-  } finally {
-    busy = false;
-    paint();
-  }
-}
-
 const begin = (sku) =>
   entered(async () => {
     const started = (await post(`/v1/campaigns/${page.campaign}/chains`, { sku })).chain;
@@ -164,8 +139,6 @@ async function share() {
   }
   await handOn(own || { url: document.querySelector("[rel=canonical]").href, path: `/s/${token}` });
 }
-
-const does = (work) => () => act(work);
 
 /** The buttons that make sense now, the main one first. */
 function choices(state) {

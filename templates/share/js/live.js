@@ -36,10 +36,22 @@ async function askShop() {
     if (place) {
       place.textContent = say("facts", item.stock_left, item.stock);
     }
+    for (const sale of document.querySelectorAll(`[data-sku="${CSS.escape(item.sku)}"]:is(.buy, .alone)`)) {
+      sale.dataset.left = item.stock_left;
+    }
   }
   const wanted = told.items.filter((item) => !page.sku || item.sku === page.sku);
   shop.left = wanted.reduce((sum, item) => sum + item.stock_left, 0);
+  shop.opens = wanted.some((item) => item.stock_left >= item.units_to_open);
+  paintSales();
   paint();
+}
+
+/** Of several items, those that can be bought now have their buttons. */
+function paintSales() {
+  for (const sale of document.querySelectorAll(".buy, .alone")) {
+    sale.hidden = shop.state !== "live" || Number(sale.dataset.left) < Number(sale.dataset.needs);
+  }
 }
 
 /** What this visitor bought alone here, if it still stands. */
@@ -94,10 +106,10 @@ function follow() {
 function start() {
   for (const [kind, begin] of [[".buy", open], [".alone", buyAlone]]) {
     for (const buy of document.querySelectorAll(kind)) {
-      buy.hidden = shop.state !== "live";
       buy.addEventListener("click", does(() => begin(buy.dataset.sku)));
     }
   }
+  paintSales();
   const send = button(say("share"), "send", does(share));
   $("top").append(send);
   setInterval(tick, 1000);

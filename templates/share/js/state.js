@@ -3,9 +3,9 @@
 let room = null; // the room of the contract, once an answer or the stream has told it
 let order = null; // this visitor's order in it
 let alone = null; // what this visitor bought alone
-const shop = { state: page.shop, left: Number(page.left), barred: false };
+const shop = { state: page.shop, left: Number(page.left), opens: page.state !== "short", barred: false };
 
-const TICKING = ["scheduled", "live", "open", "full", "sold_out", "paused"];
+const TICKING = ["scheduled", "live", "short", "open", "full", "sold_out", "paused"];
 
 function stateNow() {
   if (room && room.state !== "open") {
@@ -26,7 +26,7 @@ function stateNow() {
   if (shop.left <= 0 && !(room && room.units_kept > 0)) {
     return "sold_out";
   }
-  return room ? "open" : "live";
+  return room ? "open" : shop.opens ? "live" : "short";
 }
 
 /** How many are missing, and what for: the whole room, or the next step of its ladder. */

@@ -1,6 +1,7 @@
 //! Whatever is sent, in whatever batches: the program does what the model does.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use liebian::bargain::PROGRAM;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use super::book::{Book, SKU, Said};
 use crate::model::{Campaign, EPOCH, START, engine};
-use crate::support::Redis;
+use crate::support::{Redis, valkey_server};
 
 /// What must happen somewhere in a run, or the generator has become blind.
 const WANTED: &[&str] = &[
@@ -322,10 +323,9 @@ async fn compare(campaign: &Campaign, book: &Book, tally: &Tally) {
     }
 }
 
-#[test]
-fn chains_do_what_the_model_does() {
+fn chains_do_what_the_model_does(server: &Path) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let redis = runtime.block_on(Redis::start());
+    let redis = runtime.block_on(Redis::start_with(server, &[]));
     let engine = engine(&redis.url());
     let tally = Tally::default();
     let config = Config { failure_persistence: None, ..Config::default() };
@@ -339,4 +339,14 @@ fn chains_do_what_the_model_does() {
     let tally = tally.lock().unwrap();
     let blind: Vec<_> = WANTED.iter().filter(|word| !tally.contains_key(**word)).collect();
     assert!(blind.is_empty(), "never happened: {blind:?} in {tally:#?}");
+}
+
+#[test]
+fn chains_do_what_the_model_does_on_redis() {
+    chains_do_what_the_model_does(Path::new("redis-server"));
+}
+
+#[test]
+fn chains_do_what_the_model_does_on_valkey() {
+    chains_do_what_the_model_does(&valkey_server());
 }

@@ -122,7 +122,10 @@ served! {
         app.cut(&late, &chain).await.refused(410, "chain_expired");
         assert_eq!(app.chain(&chain).await["state"], "open", "not decided");
         app.pay(&owner, &order).await.expect(200);
-        assert_eq!(app.chain(&chain).await["state"], "bought");
+        let bought = app.chain(&chain).await;
+        assert_eq!((&bought["state"], &bought["next_cut_fen"]), (&json!("bought"), &Value::Null), "nothing follows");
+        let listed = app.get(&format!("/operator/v1/campaigns/{campaign}/chains")).admin();
+        assert_eq!(listed.await.expect(200).json["items"][0]["next_cut_fen"], Value::Null);
         assert_eq!(app.stock(&campaign).await, (99, 0, 1));
         // And one whose order dies after it is over.
         let other = app.shopper("Other").await;
@@ -131,7 +134,10 @@ served! {
         let order = app.order_chain(&other, &second).await.expect(201).at("/order/id");
         app.advance(20).await;
         app.cancel(&other, &order).await.expect(200);
-        assert_eq!(app.chain(&second).await["state"], "expired");
+        let expired = app.chain(&second).await;
+        assert_eq!((&expired["state"], &expired["next_cut_fen"]), (&json!("expired"), &Value::Null));
+        let mine = app.get("/v1/me/chains").session(&other.session).await.expect(200).json;
+        assert_eq!(mine["items"][0]["next_cut_fen"], Value::Null);
         assert_eq!(app.stock(&campaign).await, (99, 0, 1));
         app.is_sound(&campaign).await;
     }

@@ -1,29 +1,9 @@
 //! Many at one chain: whatever the order, the schedule holds and nobody loses or doubles a cut.
 
-use std::future::IntoFuture;
-
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::iter;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Request, Shopper, TestApp, served, within};
-
-/// So many requests are under way at once.
-const AT_ONCE: usize = 100;
-
-async fn all(requests: Vec<Request>) -> Vec<Answer> {
-    iter(requests).map(IntoFuture::into_future).buffered(AT_ONCE).collect().await
-}
-
-/// Many shoppers on one phone.
-async fn crowd(app: &TestApp, count: usize) -> Vec<Shopper> {
-    let device = app.device().await;
-    let login = |n: usize| app.post("/v1/sessions").json(json!({"provider": "sandbox", "code": format!("crowd-{n}"), "display_name": "C"}));
-    let answers = all((0..count).map(login).collect()).await;
-    let shopper = |answer: Answer| Shopper { session: answer.at("/session_token"), device: device.clone(), user_id: answer.at("/user_id") };
-    answers.into_iter().map(shopper).collect()
-}
+use crate::support::{Answer, all, crowd, served, within};
 
 fn sum(list: &Value, name: &str) -> i64 {
     list.as_array().unwrap().iter().map(|one| one[name].as_i64().unwrap()).sum()

@@ -175,18 +175,11 @@ served! {
 /// The words after `@refuse` above each op of the Lua programs.
 fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
-    let files = [
-        "campaign/ops.lua",
-        "group_buy/open_room.lua",
-        "group_buy/join_room.lua",
-        "group_buy/order_solo.lua",
-        "order/ops.lua",
-        "order/fulfil.lua",
-        "order/refund.lua",
-    ];
+    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     let mut found = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let text = std::fs::read_to_string(file).unwrap();
         for part in text.split("--- @refuse ").skip(1) {
             let words = part.split("--- @").next().unwrap().split(|c: char| !c.is_ascii_lowercase() && c != '_');
             let op = part.split("function ops.").nth(1).unwrap().split('(').next().unwrap();
@@ -199,7 +192,7 @@ fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
     /// Op and route. Those without one come from providers and workers.
-    const ROUTES: [(&str, &[&str]); 15] = [
+    const ROUTES: [(&str, &[&str]); 19] = [
         ("publish", &["publish_campaign", "change_campaign"]),
         ("set_status", &["pause_campaign", "resume_campaign", "end_campaign"]),
         ("set_switches", &["set_switches"]),
@@ -207,6 +200,10 @@ async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
         ("open_room", &["open_room"]),
         ("join_room", &["join_room"]),
         ("order_solo", &["order_solo"]),
+        ("start_chain", &["start_chain"]),
+        ("cut_chain", &["cut_chain"]),
+        ("order_chain", &["order_chain"]),
+        ("decline", &[]),
         ("payment_asked", &["request_payment", "pay_in_sandbox"]),
         ("cancel", &["cancel_order"]),
         ("closed", &[]),
@@ -219,7 +216,9 @@ async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
     let app = TestApp::start(crate::support::Db::sqlite().await, crate::support::Setup::default()).await;
     let document = Document::of(&app).await;
     let operations = document.operations();
-    for (op, refusals) in refusals_of_ops() {
+    let ops = refusals_of_ops();
+    assert_eq!(ops.len(), ROUTES.len(), "every op that refuses says so: {ops:?}");
+    for (op, refusals) in ops {
         let (_, routes) = ROUTES.iter().find(|(name, _)| *name == op).unwrap_or_else(|| panic!("which route sends {op}?"));
         for route in *routes {
             let operation = operations.iter().find(|operation| operation.id == *route).unwrap();

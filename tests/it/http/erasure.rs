@@ -48,6 +48,27 @@ served! {
         assert_eq!(app.get("/v1/me/orders").session(&bob.session).await.expect(200).json["items"][0]["state"], "confirmed");
     }
 
+    async fn answers_kept_for_keys_go_with_the_person(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(2, 9, &json!({"orders_per_user": 5, "rooms_opened_per_user": 5, "unpaid_per_user": 5}))).await;
+        let (ada, seat) = app.opened_and_paid(&campaign).await;
+        let (bob, other) = app.joined_and_paid(&seat.room).await;
+        app.patch(&format!("/operator/v1/orders/{}", seat.order)).admin().json(json!({"metadata": {"phone": "13800008000"}})).await.expect(200);
+        for (order, person) in [(&seat.order, &ada), (&other.order, &bob)] {
+            app.operate(order, "fulfil", &json!({})).key("k").await.expect(200);
+            app.post("/v1/shares").by(person).json(json!({"campaign_id": campaign})).key("k").await.expect(201);
+        }
+        let kept = async || fetch_one!(app.store(), (i64,), "SELECT COUNT(*) FROM idempotency_keys").unwrap().0;
+        let before = kept().await;
+        app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().key("e").await.expect(200);
+        // Hers and the operator's on her order are gone; the erasure's own is new.
+        assert_eq!(kept().await, before - 2 + 1);
+        let fulfilled = app.operate(&seat.order, "fulfil", &json!({})).key("k").await.expect(200);
+        assert!(!fulfilled.text.contains("138"), "{}", fulfilled.text);
+        assert!(app.operate(&other.order, "fulfil", &json!({})).key("k").await.expect(200).replayed());
+        assert!(app.post("/v1/shares").by(&bob).json(json!({"campaign_id": campaign})).key("k").await.expect(201).replayed());
+        assert!(app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().key("e").await.expect(200).replayed());
+    }
+
     async fn nobody_logs_in_as_somebody_erased(app: &mut TestApp) {
         let ada = app.shopper("Ada").await;
         app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().await.expect(200);

@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use liebian::store::{execute, fetch_one};
 use serde_json::json;
 
-use crate::support::{Shopper, TestApp, from_now, served, time_of, with};
+use crate::support::{Shopper, TestApp, from_now, served, time_of, with, within};
 
 async fn for_newcomers(app: &TestApp) -> String {
     let mut definition = with(3, 20, &json!({"orders_per_user": 5, "rooms_joined_per_user": 5, "unpaid_per_user": 5}));
@@ -154,5 +154,31 @@ served! {
         app.join(&bob, &rooms[1]).await.refused(403, "newcomers_only");
         app.advance(121).await;
         app.join(&bob, &rooms[1]).await.expect(201);
+    }
+
+    async fn a_request_that_breaks_off_leaves_no_claim(app: &mut TestApp) {
+        let campaigns = [for_newcomers(app).await, for_newcomers(app).await];
+        let rooms = [app.opened(&campaigns[0]).await.1.room, app.opened(&campaigns[1]).await.1.room];
+        let ada = app.shopper("Ada").await;
+        let body = json!({"quantity": 2}).to_string();
+        let head = format!(
+            "POST /v1/rooms/{}/members HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nX-Device-Token: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            rooms[0], ada.session, ada.device, body.len()
+        );
+        app.wait_until_projected().await;
+        // Between the claim and the seat, which would be refused, its sender goes.
+        app.redis.stop();
+        let mut wire = app.wire().await;
+        wire.send(head + &body).await;
+        let claimed = async || fetch_one!(app.store(), (i64,), "SELECT COUNT(*) FROM newcomer_claims").unwrap().0;
+        within(5, "the seat is claimed", async || claimed().await == 1).await;
+        drop(wire);
+        for _ in 0..20 {
+            app.get("/health/live").await.expect(200);
+        }
+        app.redis.cont();
+        within(10, "the claim is given back", async || claimed().await == 0).await;
+        app.join(&ada, &rooms[1]).await.expect(201);
     }
 }

@@ -182,8 +182,31 @@ served! {
         let campaign = app.publish(&json!({})).await;
         let (ada, seat) = app.opened(&campaign).await;
         app.pay(&ada, &seat.order).json(json!({"notify": "never"})).await.expect(200);
-        assert_eq!(app.cancel(&ada, &seat.order).await.expect(200).at("/state"), "paid");
+        let refused = app.cancel(&ada, &seat.order).key("k").await.refused(409, "order_not_cancellable");
+        assert!(refused.seq().is_some());
+        assert!(app.cancel(&ada, &seat.order).key("k").await.refused(409, "order_not_cancellable").replayed());
+        assert_eq!(app.state_of(&ada, &seat.order).await, "paid");
+        // What was given up, and is, answers the same each time.
+        let (bob, other) = app.opened(&campaign).await;
+        app.ask_payment(&bob, &other.order).await.expect(200);
+        for _ in 0..2 {
+            assert_eq!(app.cancel(&bob, &other.order).await.expect(200).at("/state"), "released");
+        }
         assert_eq!(app.stock(&campaign).await, (99, 0, 1));
+    }
+
+    async fn a_delay_is_for_late_notifications_only(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let (ada, seat) = app.opened(&campaign).await;
+        for notify in [json!({}), json!({"notify": "once"}), json!({"notify": "twice"}), json!({"notify": "never"})] {
+            let mut body = notify;
+            body["delay_seconds"] = json!(5);
+            assert_eq!(app.pay(&ada, &seat.order).json(body).await.refused(422, "invalid_request").fields(), ["delay_seconds"]);
+        }
+        assert_eq!(app.state_of(&ada, &seat.order).await, "awaiting_payment");
+        app.pay(&ada, &seat.order).json(json!({"notify": "late", "delay_seconds": 5})).await.expect(200);
+        app.advance(6).await;
+        app.until_state(&ada, &seat.order, "paid").await;
     }
 
     async fn an_order_of_somebody_else_is_not_found(app: &mut TestApp) {

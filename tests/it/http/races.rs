@@ -3,28 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::IntoFuture;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::iter;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Request, Seat, Shopper, TestApp, served, with};
-
-/// So many requests are under way at once.
-const AT_ONCE: usize = 100;
-
-async fn all(requests: Vec<Request>) -> Vec<Answer> {
-    iter(requests).map(IntoFuture::into_future).buffered(AT_ONCE).collect().await
-}
-
-/// Many shoppers on one phone.
-async fn crowd(app: &TestApp, count: usize) -> Vec<Shopper> {
-    let device = app.device().await;
-    let login = |n: usize| app.post("/v1/sessions").json(json!({"provider": "sandbox", "code": format!("crowd-{n}"), "display_name": "C"}));
-    let answers = all((0..count).map(login).collect()).await;
-    let shopper = |answer: Answer| Shopper { session: answer.at("/session_token"), device: device.clone(), user_id: answer.at("/user_id") };
-    answers.into_iter().map(shopper).collect()
-}
+use crate::support::{Answer, Seat, Shopper, all, crowd, served, with};
 
 fn with_status(answers: &[Answer], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()

@@ -39,6 +39,25 @@ served! {
         assert_eq!(app.post("/operator/v1/reconciliation").admin().json(json!({"days": 0})).await.refused(422, "invalid_request").fields(), ["days"]);
     }
 
+    async fn an_order_that_cannot_be_read_is_not_taken_for_missing(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(2, 9, &json!({}))).await;
+        let (_, seat) = app.opened_and_paid(&campaign).await;
+        app.wait_until_projected().await;
+        let mut redis = app.redis_connection().await;
+        let tables: Vec<String> = redis::cmd("KEYS").arg("*:orders").query_async(&mut redis).await.unwrap();
+        let rows: Vec<(String, Vec<u8>)> = redis::cmd("HGETALL").arg(&tables[0]).query_async(&mut redis).await.unwrap();
+        let put = async |redis: &mut redis::aio::MultiplexedConnection, value: &[u8]| {
+            let _: i64 = redis::cmd("HSET").arg(&tables[0]).arg(&rows[0].0).arg(value).query_async(redis).await.unwrap();
+        };
+        put(&mut redis, b"x").await;
+        let report = reconciled(app).await;
+        assert_eq!((found(&report), &report["orders_not_asked"]), (vec![], &json!(1)), "{report}");
+        put(&mut redis, &rows[0].1).await;
+        let report = reconciled(app).await;
+        assert_eq!((found(&report), &report["orders_not_asked"]), (vec![], &json!(0)), "{report}");
+        assert_eq!(app.get(&format!("/operator/v1/orders/{}", seat.order)).admin().await.expect(200).json["state"], "paid");
+    }
+
     async fn a_payment_nobody_told_us_of_is_taken_in(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(2, 9, &json!({}))).await;
         let (ada, seat) = app.opened(&campaign).await;

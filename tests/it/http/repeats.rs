@@ -163,6 +163,18 @@ served! {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    async fn units_of_an_item_stay_within_what_can_be_counted(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let add = |units: i64| app.post(&format!("/operator/v1/campaigns/{campaign}/stock")).admin().json(json!({"sku": "tea", "add": units}));
+        assert_eq!(add(999_999_901).await.refused(422, "invalid_request").fields(), ["add"]);
+        add(999_999_900).await.expect(200);
+        assert_eq!(add(1).key("k").await.refused(422, "invalid_request").fields(), ["add"]);
+        assert!(add(1).key("k").await.refused(422, "invalid_request").replayed());
+        add(-5).await.expect(200);
+        add(5).await.expect(200);
+        assert_eq!(app.stock(&campaign).await.0, 1_000_000_000);
+    }
+
     async fn operators_with_the_same_key_do_not_meet(app: &mut TestApp) {
         let campaign = app.publish(&json!({})).await;
         let editor = app.post("/operator/v1/keys").admin().json(json!({"name": "e", "role": "editor"})).await.expect(201).at("/secret");
@@ -216,5 +228,99 @@ served! {
             assert_eq!(app.get(&path).await.expect(200).seq(), None, "{path}");
         }
         assert_eq!(app.post("/v1/shares").by(&ada).json(json!({"campaign_id": id})).await.expect(201).seq(), None);
+    }
+
+    async fn what_is_refused_before_the_program_is_asked_is_remembered_too(app: &mut TestApp) {
+        let limits = json!({"rooms_opened_per_user": 9, "orders_per_user": 9, "unpaid_per_user": 9, "rooms_joined_per_user": 9});
+        let campaign = app.publish(&json!({"items": [{"sku": "tea", "title": "Tea", "list_price_fen": 9900, "solo_price_fen": 8000, "stock": 100,
+            "tiers": [{"size": 3, "price_fen": 4950}]}], "limits": limits})).await;
+        let (ada, seat) = app.opened(&campaign).await;
+        let bob = app.shopper("Bob").await;
+        let (bargain, owner, chain) = app.chain_of(&json!({})).await;
+        let stock = format!("/operator/v1/campaigns/{campaign}/stock");
+        let (one, odd) = (json!({"sku": "tea", "quantity": 1}), json!({"colour": "red"}));
+        // Address, who, what is refused and what is granted.
+        let posts = [
+            (format!("/v1/campaigns/{campaign}/rooms"), &bob, json!({"sku": "tea", "quantity": 0}), one.clone()),
+            (format!("/v1/campaigns/{campaign}/rooms"), &ada, json!({"sku": 7}), one.clone()),
+            (format!("/v1/campaigns/{campaign}/solo_orders"), &bob, json!({"sku": "tea"}), one),
+            (format!("/v1/rooms/{}/members", seat.room), &bob, json!({"quantity": 10_001}), json!({"quantity": 1})),
+            (format!("/v1/orders/{}/payment", seat.order), &ada, odd.clone(), json!({})),
+            (format!("/v1/campaigns/{bargain}/chains"), &bob, json!({"sku": "tea"}), json!({"sku": "cream"})),
+            (format!("/v1/chains/{chain}/cuts"), &bob, odd.clone(), json!({})),
+            (format!("/v1/chains/{chain}/orders"), &owner, odd, json!({})),
+            (stock, &ada, json!({"sku": "tea", "add": 0}), json!({"sku": "tea", "add": 1})),
+        ];
+        let send = |(path, who, ..): &(String, &crate::support::Shopper, Value, Value), body: &Value, key: &str| {
+            let post = app.post(path).json(body.clone()).key(key);
+            if path.starts_with("/operator") { post.admin() } else { post.by(who) }
+        };
+        let mut firsts = Vec::new();
+        for post in &posts {
+            let first = decided(send(post, &post.2, "bad").await);
+            assert!([404, 422].contains(&first.status) && first.seq().is_some(), "{}: {}", post.0, first.text);
+            same(&first, &decided(send(post, &post.2, "bad").await));
+            send(post, &post.3, "bad").await.refused(422, "idempotency_key_reused");
+            let granted = send(post, &post.3, "good").await;
+            assert!((200..300).contains(&granted.status), "{}: {}", post.0, granted.text);
+            send(post, &post.2, "good").await.refused(422, "idempotency_key_reused");
+            assert!(send(post, &post.3, "good").await.replayed());
+            firsts.push(first);
+        }
+        let send = |(path, who, ..): &(String, &crate::support::Shopper, Value, Value), body: String| {
+            let post = app.post(path).raw(body).key("no-json");
+            if path.starts_with("/operator") { post.admin() } else { post.by(who) }
+        };
+        for post in &posts {
+            send(post, "{".into()).await.refused(400, "malformed_request");
+            assert!(send(post, "{".into()).await.refused(400, "malformed_request").replayed(), "{}", post.0);
+            send(post, post.3.to_string()).await.refused(422, "idempotency_key_reused");
+        }
+        app.kill();
+        app.restart().await;
+        for (post, first) in posts.iter().zip(&firsts) {
+            let (path, who, bad, good) = post;
+            let send = |body: &Value| {
+                let post = app.post(path).json(body.clone()).key("bad");
+                if path.starts_with("/operator") { post.admin() } else { post.by(who) }
+            };
+            send(good).await.refused(422, "idempotency_key_reused");
+            same(first, &decided(send(bad).await));
+        }
+        // Who was not known is not remembered.
+        app.post(&posts[0].0).session(&bob.session).json(posts[0].3.clone()).key("later").await.refused(401, "device_required");
+        assert!(!app.post(&posts[0].0).by(&bob).json(posts[0].3.clone()).key("later").await.expect(201).replayed());
+    }
+
+    async fn one_key_with_a_good_and_a_bad_body_at_once_has_one_answer(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 50, &json!({"rooms_opened_per_user": 20, "orders_per_user": 20, "unpaid_per_user": 20}))).await;
+        let ada = app.shopper("Ada").await;
+        for round in 0..10 {
+            let key = format!("k{round}");
+            let answers = join_all((0..8).map(|n| app.open_for(&ada, &campaign, "tea", n % 2).key(&key).into_future())).await;
+            let reused = answers.iter().filter(|answer| answer.code() == "idempotency_key_reused").count();
+            let decided: Vec<u16> = answers.iter().filter(|answer| answer.code() != "idempotency_key_reused").map(|answer| answer.status).collect();
+            assert_eq!((reused, decided.len()), (4, 4), "{decided:?}");
+            assert!(decided.iter().all(|status| *status == decided[0]), "{decided:?}");
+        }
+    }
+
+    async fn what_no_campaign_could_decide_is_remembered_in_sql(app: &mut TestApp) {
+        let draft = app.draft(&with(3, 9, &json!({}))).await;
+        let ada = app.shopper("Ada").await;
+        for campaign in [&*draft, "cmp_00000000"] {
+            let first = decided(app.open(&ada, campaign).key("k").await.refused(404, "not_found"));
+            assert_eq!(first.seq(), None);
+            same(&first, &decided(app.open(&ada, campaign).key("k").await));
+            app.open_for(&ada, campaign, "tea", 2).key("k").await.refused(422, "idempotency_key_reused");
+        }
+        let stock = |add: i64| {
+            app.post(&format!("/operator/v1/campaigns/{draft}/stock")).admin().json(json!({"sku": "tea", "add": add})).key("s")
+        };
+        let first = decided(stock(1).await.refused(409, "campaign_state"));
+        app.step(&draft, "publish").await.expect(200);
+        same(&first, &decided(stock(1).await));
+        stock(2).await.refused(422, "idempotency_key_reused");
+        assert_eq!(app.stock(&draft).await, (9, 0, 0));
     }
 }

@@ -75,6 +75,10 @@ impl Book {
         if !rules.items.contains_key(sku) {
             return no("not_found");
         }
+        let (put_in, returned) = self.stock.get(sku).copied().unwrap_or_default();
+        if put_in - returned + units > 1_000_000_000 || put_in + units > 1_000_000_000_000 {
+            return no("invalid_request");
+        }
         if self.left(sku) + units < 0 {
             return no("sold_out");
         }

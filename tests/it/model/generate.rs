@@ -122,6 +122,9 @@ pub enum Wish {
     OtherBody {
         back: usize,
     },
+    Decline {
+        key: u8,
+    },
     Nonsense,
 }
 
@@ -244,10 +247,11 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
         1 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
-        2 => (sku(), prop_oneof![-4..0i64, 1..4i64], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
+        2 => (sku(), prop_oneof![4 => -4..0i64, 4 => 1..4i64, 1 => Just(1_000_000_000)], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
         1 => (-1..=1i64).prop_map(|newer| Wish::Publish { newer }),
         3 => (0..12usize).prop_map(|back| Wish::Again { back }),
         2 => (0..30usize).prop_map(|back| Wish::OtherBody { back }),
+        1 => (0..6u8).prop_map(|key| Wish::Decline { key }),
         1 => Just(Wish::Nonsense),
     ]
 }
@@ -361,6 +365,7 @@ impl Maker {
                 let sent = nth_last(&self.sent, back).cloned().unwrap_or_else(|| Op::Tick.into());
                 return Sent { body: sent.body.as_ref().map(|_| "another body".to_owned()), ..sent };
             }
+            Wish::Decline { key } => (Op::Decline { word: "invalid_request" }, Some(key)),
             Wish::Nonsense => (Op::Nonsense, None),
         };
         match key {

@@ -23,6 +23,7 @@ pub enum Op {
     Fulfil { order: String },
     Refund { order: String, amount: i64, reason: &'static str },
     CallOff { order: String, reason: &'static str },
+    Decline { word: &'static str },
     Tick,
     Nonsense,
 }

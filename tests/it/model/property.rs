@@ -28,6 +28,7 @@ const WANTED: &[&str] = &[
     "refunded",
     "fulfilled",
     "refunding",
+    "invalid_request",
     "called_off",
     "ticked",
     "not_found",

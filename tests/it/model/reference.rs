@@ -57,6 +57,7 @@ impl Kind for Book {
             Op::Fulfil { order } => self.fulfil(order),
             Op::Refund { order, amount, reason } => self.refund(order, *amount, reason, now),
             Op::CallOff { order, reason } => self.call_off(order, reason, now),
+            Op::Decline { word } => no(word),
             Op::Tick | Op::Nonsense => panic!("not the book's to decide"),
         }
     }
