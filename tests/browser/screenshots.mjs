@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Shop } from "./shop.mjs";
+import { Shop, bargain } from "./shop.mjs";
 import { desktop, launch, phone } from "./chromium.mjs";
 
 const [program, folder, only = ""] = process.argv.slice(2);
@@ -102,6 +102,81 @@ async function states(shop, links) {
   return all;
 }
 
+/** The paths of all states of a bargain. */
+async function chains(shop) {
+  const all = {};
+  const names = ["王小雨", "陈晨", "Ada", "李明", "赵一"];
+  const rules_text = "发起后请朋友帮忙，每人一刀，七刀从划线价砍到底价。\n划线价为本店最近三十天的日常售价。\n数量有限，砍到底价不等于已经买到，付款为准。";
+  const item = { sku: "cream", title: "山茶花保湿面霜 50克", list_price_fen: 19900, floor_price_fen: 9900, stock: 120 };
+  const cuts = { helpers: 7, curve: "front_loaded", self_cuts: 1, newcomer_cuts: 1 };
+  const publish = (changes = {}) => shop.publish({ ...bargain(), title: "山茶面霜，请朋友一起砍到99元", rules_text, items: [item], cuts, ...changes });
+  const shown = async (campaign, helpers, more = names) => {
+    const { chain, owner } = await shop.chain(campaign, helpers, more);
+    return { chain, owner, path: await shop.share(owner, campaign, chain) };
+  };
+  const cream = await publish();
+  const open = await shown(cream, 3);
+  all.chain_open = open.path;
+  all.chain_live = await shop.share(open.owner, cream);
+  all.chain_first = (await shown(cream, 0)).path;
+  all.chain_last = (await shown(cream, 5)).path;
+  all.chain_floor = (await shown(cream, 6)).path;
+  const bought = await shown(cream, 4);
+  all.chain_bought = bought.path;
+  const { order } = await shop.call("POST", `/v1/chains/${bought.chain}/orders`, {}, bought.owner);
+  await shop.pay(bought.owner, order.id);
+  const chance = await publish({ cuts: { ...cuts, helpers: 12, curve: "random", newcomer_cuts: 2 } });
+  const half = await shown(chance, 3);
+  all.chain_random = half.path;
+  all.chain_random_proof = `/v1/chains/${half.chain}/proof`;
+  const whole = await shown(chance, 6);
+  all.chain_random_done = whole.path;
+  all.chain_random_done_proof = `/v1/chains/${whole.chain}/proof`;
+  all.chain_crowd = (await shown(await publish({ cuts: { ...cuts, helpers: 60 } }), 40)).path;
+  const english = await shop.publish({ ...bargain(), cuts: { helpers: 2, curve: "even", self_cuts: 0 }, buy_at: "floor_price" });
+  all.chain_english = (await shown(english, 1, ["Mei", "Ben"])).path;
+  const goods = ["Cream", "Soap"].map((title, place) => ({ ...item, sku: title.toLowerCase(), title, list_price_fen: 19900 - 5000 * place }));
+  all.chain_several = await shop.share(open.owner, await shop.publish({ ...bargain(), items: goods }));
+  const hostile = await publish({ title: HOSTILE, rules_text: HOSTILE, items: [{ ...item, title: HOSTILE }] });
+  all.chain_hostile = (await shown(hostile, 2, ["<i>Eve", "مرحبا"])).path;
+  const paused = await publish();
+  all.chain_paused = (await shown(paused, 2)).path;
+  await shop.step(paused, "pause");
+  all.chain_sold_out = await shop.share(open.owner, await publish({ items: [{ ...item, stock: 0 }] }));
+  const hour = new Date(Date.now() + 3_600_000).toISOString();
+  all.chain_scheduled = await shop.share(open.owner, await publish({ starts_at: hour }));
+  const over = await publish();
+  all.chain_ended = await shop.share(open.owner, over);
+  await shop.step(over, "end");
+  const brief = await publish({ chain_ttl_seconds: 60 });
+  const late = await shown(brief, 2);
+  await shop.advance(62);
+  all.chain_expired = late.path;
+  return Object.defineProperties(all, { helped: { value: all.chain_open }, started: { value: all.chain_live } });
+}
+
+/** What a helper sees, and then as the owner of a chain. */
+async function takesPartInChain(page, helped, started, shoot) {
+  await page.goto(helped);
+  await page.click("#bar .go");
+  await page.fill("dialog input", "小林");
+  await shoot("chain_you_name");
+  await page.click("dialog .go");
+  await page.waitForSelector("#cuts .you");
+  await shoot("chain_you_helped", { fullPage: true });
+  await page.goto(started);
+  await page.click("#bar .go");
+  await page.waitForSelector("#cuts .you");
+  await page.waitForSelector("#bar .quiet");
+  await shoot("chain_you_owner", { fullPage: true });
+  await page.click("#bar .quiet");
+  await page.waitForSelector(".sum");
+  await shoot("chain_you_checkout");
+  await page.click("dialog .quiet");
+  await page.waitForSelector("#hold, #bar .quiet");
+  await shoot("chain_you_held");
+}
+
 /** What a visitor sees who takes part. */
 async function takesPart(page, path, shoot) {
   await page.goto(path);
@@ -145,6 +220,16 @@ async function shootAll(browser, base, all, shop) {
         const seat = await shop.room(all.campaign, 1);
         await takesPart(page, await shop.share(seat.people[0].shopper, all.campaign, seat.room), shoot);
       }
+      if ("chain_you".includes(only)) {
+        const own = await made(browser, { locale: lang === "zh" ? "zh-CN" : "en-GB", baseURL: base });
+        const helper = await own.newPage();
+        const take = async (name, more = {}) => {
+          await helper.waitForTimeout(250);
+          await helper.screenshot({ path: join(folder, `${kind}-${lang}-${name}.png`), scale: "css", ...more });
+        };
+        await takesPartInChain(helper, all.helped, all.started, take);
+        await own.close();
+      }
       await context.close();
     }
   }
@@ -164,9 +249,11 @@ const { server, links, shop } = await start(data);
 const browser = await launch();
 try {
   const all = await states(shop, links);
+  const bargains = await chains(shop);
+  Object.assign(all, bargains);
   const { items } = await shop.call("GET", "/v1/campaigns");
   const campaign = items.find((one) => one.rooms_open > 2).id;
-  await shootAll(browser, shop.base, Object.defineProperty(all, "campaign", { value: campaign }), shop);
+  await shootAll(browser, shop.base, Object.defineProperties(all, { campaign: { value: campaign }, helped: { value: bargains.helped }, started: { value: bargains.started } }), shop);
 } finally {
   await browser.close();
   server.kill("SIGTERM");

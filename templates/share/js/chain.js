@@ -85,8 +85,10 @@ function tick() {
   $("until").hidden = Boolean(chain && chain.buy_by);
   const unpaid = order && order.state === "awaiting_payment";
   const held = unpaid ? Date.parse(order.pay_by) - now() : null;
-  if (unpaid && $("hold")) {
-    $("hold").textContent = say("alone_left", span(held, 2));
+  if (unpaid) {
+    for (const place of document.querySelectorAll("#sub, #hold")) {
+      place.textContent = say("alone_left", span(held, 2));
+    }
   }
   const due = left <= 0 || (held !== null && held <= 0);
   if (due && !over) {
