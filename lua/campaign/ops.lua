@@ -115,6 +115,7 @@ end
 --- recognised by its key.
 ---
 --- @arg   word (the refusal)
+--- @reply (nothing: it always refuses)
 --- @refuse (the word)
 function ops.decline(op)
   return refuse(op.word)

@@ -118,6 +118,7 @@ impl GroupBuyItem {
     }
 
     /// Units that must be left to open a room with one unit.
+    #[must_use]
     pub fn units_to_open(&self) -> i64 {
         match self.reserve {
             Reserve::Seat => 1,

@@ -39,12 +39,11 @@ impl Texts {
         let mut parts = self.say(key).split('{');
         let (mut filled, mut last) = (parts.next().unwrap_or_default().to_owned(), String::new());
         for (gap, rest) in parts.filter_map(|part| part.split_once('}')) {
-            match gap.split_once('|') {
-                Some((one, many)) => filled.push_str(if last == "1" { one } else { many }),
-                None => {
-                    last = values.next().map(|value| value.to_string()).unwrap_or_default();
-                    filled.push_str(&last);
-                }
+            if let Some((one, many)) = gap.split_once('|') {
+                filled.push_str(if last == "1" { one } else { many });
+            } else {
+                last = values.next().map(|value| value.to_string()).unwrap_or_default();
+                filled.push_str(&last);
             }
             filled.push_str(rest);
         }
