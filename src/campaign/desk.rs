@@ -220,7 +220,7 @@ pub async fn add_stock(
     let done = ops::add_stock(&app.engine, id.0, (&sku, add), &operator.key.id, body.key.as_ref()).await?;
     let decided = Decided { campaign: id.0, place: done.place, replayed: done.replayed };
     let too_many = || Problem::invalid("add", format!("an item has at most {MOST_UNITS} units"));
-    let refused = |code| decided.refuse(if code == Code::InvalidRequest { too_many() } else { code.into() });
+    let refused = |code: Code| decided.refuse(if code == Code::InvalidRequest { too_many() } else { code.into() });
     let row = done.decision.map_err(refused)?;
     app.projector.settled(id.0, done.place).await?;
     Ok(decided.json(StatusCode::OK, &stock_view(sku, &row)))
