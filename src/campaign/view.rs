@@ -112,6 +112,7 @@ impl ItemView {
             solo_price_fen: None,
             leader_price_fen: None,
             tiers: Vec::new(),
+            units_to_open: None,
             floor_price_fen: None,
             stock: item.stock,
             stock_left,

@@ -15,6 +15,7 @@ use super::row::BondRow;
 use super::teller::Of;
 use super::view::{BondView, InviteeView, RewardView};
 use crate::app::App;
+use crate::campaign::keyed;
 use crate::campaign::live::{self, Live};
 use crate::campaign::view::CampaignState;
 use crate::clock::UnixMs;
@@ -110,7 +111,7 @@ fn shown(app: &App, (invite_code, token): (String, String)) -> Result<InviteView
     responses((status = 201, description = "Your bond", body = BoundView), (status = 200, description = "It held already", body = BoundView)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::SelfInvite, Code::NewcomersOnly, Code::CampaignNotLive,
         Code::AlreadyBound, Code::BondCycle, Code::BudgetExhausted, Code::CampaignEnded]))))]
-#[post("/v1/campaigns/{id}/bonds")]
+#[post("/v1/campaigns/{id}/bonds", wrap = "from_fn(keyed::told)")]
 pub async fn bind(
     app: Data<App>,
     session: Session,

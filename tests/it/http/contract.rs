@@ -192,7 +192,7 @@ fn refusals_of_ops() -> Vec<(String, Vec<Code>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
     /// Op and route. Those without one come from providers and workers.
-    const ROUTES: [(&str, &[&str]); 19] = [
+    const ROUTES: [(&str, &[&str]); 22] = [
         ("publish", &["publish_campaign", "change_campaign"]),
         ("set_status", &["pause_campaign", "resume_campaign", "end_campaign"]),
         ("set_switches", &["set_switches"]),
@@ -203,6 +203,9 @@ async fn what_an_op_may_refuse_with_stands_in_the_document_of_its_route() {
         ("start_chain", &["start_chain"]),
         ("cut_chain", &["cut_chain"]),
         ("order_chain", &["order_chain"]),
+        ("bind", &["make_bond"]),
+        ("set_bond", &["set_bond"]),
+        ("report_sale", &[]),
         ("decline", &[]),
         ("payment_asked", &["request_payment", "pay_in_sandbox"]),
         ("cancel", &["cancel_order"]),
