@@ -190,8 +190,8 @@ impl Maker {
                     .map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
             }
             Wish::SetBond { user: invited, inviter } => {
-                let inviter = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();
-                Op::SetBond { user: shopper(invited), inviter, by: "key", reason: "asked for" }
+                let by = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();
+                Op::SetBond { user: shopper(invited), inviter: by, by: "key", reason: "asked for" }
             }
             Wish::Sale(sale) => Op::ReportSale(Report {
                 sale: format!("sale{}", sale.number),
