@@ -70,8 +70,8 @@ function orders.give_up(id, order, now, reason)
   end
 end
 
---- Money goes back: `amount` fen of the payment `transaction`. The number is made here, once, and every retry uses it. `from` tells the ledger
---- where the money is: `taken` (just came in), `received` (paid, the good is not certain yet) or `kept`.
+--- Money goes back: `amount` fen of the payment `transaction`. The number is made here, once, and every retry uses it. `from` tells the
+--- ledger where the money is: `taken` (just came in), `received` (paid, the good is not certain yet) or `kept`.
 function orders.refund(id, order, amount, transaction, reason, from)
   local number = #order.refunds + 1
   order.refunds[number] = { amount, 0 }
