@@ -39,6 +39,9 @@ schema = {
     device = { "devices" }, inviter = { "bonds" }, sale = { "sales" }, key = { "keys" },
   },
 
+  -- table -> the part of its rows that names another of them
+  leads = { bonds = "inviter" },
+
   rows = {
     -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
     -- counted under a loss budget only

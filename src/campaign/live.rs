@@ -172,7 +172,7 @@ impl Live {
                     ..CampaignYou::of(newcomer)
                 }
             }
-            CampaignLimits::Referral {} => CampaignYou::of(newcomer),
+            CampaignLimits::Referral(_) => CampaignYou::of(newcomer),
         }
     }
 

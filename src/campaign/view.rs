@@ -130,8 +130,13 @@ pub enum CampaignLimits {
     /// Of a bargain.
     Bargain(BargainLimits),
     /// A referral programme has none.
-    Referral {},
+    Referral(NoLimits),
 }
+
+/// No limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoLimits {}
 
 /// What a referral programme gives, and how people are bound. Its budgets are the operator's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -386,7 +391,7 @@ impl CampaignView {
                     ItemView { stock, ..ItemView::of_referral(item, left, sold) }
                 };
                 let items = own.items.iter().map(item_view).collect();
-                let common = Self::common(id, definition, numbers, items, CampaignLimits::Referral {});
+                let common = Self::common(id, definition, numbers, items, CampaignLimits::Referral(NoLimits {}));
                 Self { newcomers_only: own.bond.newcomers_only, referral: Some(ReferralView::new(own, numbers.granted)), ..common }
             }
         }

@@ -242,7 +242,7 @@ fn cuts(chain: &ChainView, t: Texts) -> Vec<Cut<'_>> {
 fn limits(campaign: &CampaignView, t: Texts) -> String {
     match &campaign.limits {
         CampaignLimits::Bargain(most) => t.fill("chain_limits", [most.chains_per_user, most.helps_per_day, most.helps_per_campaign]),
-        CampaignLimits::GroupBuy(_) | CampaignLimits::Referral {} => String::new(),
+        CampaignLimits::GroupBuy(_) | CampaignLimits::Referral(_) => String::new(),
     }
 }
 

@@ -101,7 +101,7 @@ impl<'p> Page<'p> {
 fn rule_limits(campaign: &CampaignView, t: Texts) -> String {
     match &campaign.limits {
         CampaignLimits::GroupBuy(most) => t.fill("limits", [most.quantity_per_order, most.orders_per_user]),
-        CampaignLimits::Bargain(_) | CampaignLimits::Referral {} => String::new(),
+        CampaignLimits::Bargain(_) | CampaignLimits::Referral(_) => String::new(),
     }
 }
 

@@ -42,7 +42,7 @@ impl Run {
         // What is valid by its schema may be refused for what it names or for the state of things. A schema cannot tell a cursor of ours,
         // nor a field by another, such as an end after its start; nor a number that may be all but zero.
         config += &accepted(None, &[]);
-        config += &accepted(Some("^(list_|read_events$)"), &[400]);
+        config += &accepted(Some("^(list_|(read_events|get_tree)$)"), &[400]);
         config += &accepted(
             Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|report_outside_order|make_share)$"),
             &[422],

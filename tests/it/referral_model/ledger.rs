@@ -204,7 +204,7 @@ impl Books<'_> {
             withdrawal: Some(id),
         };
         let posted = ledger::post_now(&mut tx, &[held]).await;
-        assert_eq!(posted.is_ok(), part <= 100, "{fen} fen of {wallet:?}");
+        assert_eq!(posted.is_ok(), fen <= wallet.disposable().get(), "{fen} fen of {wallet:?}");
         if posted.is_ok() {
             tx.commit().await.unwrap();
             self.withdrawals.push(Withdrawal { id, user: number, fen, state: State::Pending });
