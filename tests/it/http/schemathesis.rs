@@ -44,7 +44,9 @@ impl Run {
         config += &accepted(None, &[]);
         config += &accepted(Some("^(list_|(read_events|get_tree)$)"), &[400]);
         config += &accepted(
-            Some("^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|report_outside_order|make_share|pay_in_sandbox)$"),
+            Some(
+                "^(create_campaign|change_campaign|publish_campaign|add_stock|report_paid|report_outside_order|make_share|pay_in_sandbox)$",
+            ),
             &[422],
         );
         // A thousand boundaries of definitions: what reads them also describes them.
