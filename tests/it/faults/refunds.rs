@@ -62,6 +62,9 @@ served! {
             app.redis.kill();
             app.redis.restart().await;
         }
+        let (shopper, seat) = &orders[0];
+        let found = async || app.get(&format!("/v1/orders/{}", seat.order)).session(&shopper.session).await.status == 200;
+        within(15, "the campaign serves again", found).await;
         for (shopper, seat) in &orders {
             within(20, "all is back", async || {
                 app.advance(3600).await;
