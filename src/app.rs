@@ -54,8 +54,8 @@ use crate::share::http::flush_visits;
 use crate::share::pages::{PageSource, Pages};
 use crate::share::visits::{FLUSH_EVERY, Visits};
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_one, fetch_optional};
+use crate::withdrawal::payer::Payer;
 use crate::withdrawal::provider::PayoutProvider;
-use crate::withdrawal::teller::Teller as Payer;
 
 /// How often what has run out is swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);

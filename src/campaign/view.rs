@@ -68,17 +68,11 @@ impl ItemView {
     #[must_use]
     pub fn new(item: &GroupBuyItem, stock_left: i64, sold: i64) -> Self {
         Self {
-            sku: item.sku.clone(),
-            title: item.title.clone(),
-            list_price_fen: item.list_price_fen,
             solo_price_fen: item.solo_price_fen,
             leader_price_fen: item.leader_price_fen,
             tiers: item.tiers.clone(),
             units_to_open: Some(item.units_to_open()),
-            floor_price_fen: None,
-            stock: item.stock,
-            stock_left,
-            sold,
+            ..Self::plain((&item.sku, &item.title), item.list_price_fen, item.stock, (stock_left, sold))
         }
     }
 
@@ -86,35 +80,29 @@ impl ItemView {
     #[must_use]
     pub fn of_bargain(item: &BargainItem, stock_left: i64, sold: i64) -> Self {
         Self {
-            sku: item.sku.clone(),
-            title: item.title.clone(),
-            list_price_fen: item.list_price_fen,
-            solo_price_fen: None,
-            leader_price_fen: None,
-            tiers: Vec::new(),
-            units_to_open: None,
             floor_price_fen: Some(item.floor_price_fen),
-            stock: item.stock,
-            stock_left,
-            sold,
+            ..Self::plain((&item.sku, &item.title), item.list_price_fen, item.stock, (stock_left, sold))
         }
     }
-}
 
-impl ItemView {
     /// A thing that a referral programme is about.
     #[must_use]
     pub fn of_referral(item: &ReferralItem, stock_left: i64, sold: i64) -> Self {
+        Self::plain((&item.sku, &item.title), item.list_price_fen, item.stock, (stock_left, sold))
+    }
+
+    /// What items of every kind have.
+    fn plain((sku, title): (&str, &str), list_price_fen: Fen, stock: i64, (stock_left, sold): (i64, i64)) -> Self {
         Self {
-            sku: item.sku.clone(),
-            title: item.title.clone(),
-            list_price_fen: item.list_price_fen,
+            sku: sku.to_owned(),
+            title: title.to_owned(),
+            list_price_fen,
             solo_price_fen: None,
             leader_price_fen: None,
             tiers: Vec::new(),
             units_to_open: None,
             floor_price_fen: None,
-            stock: item.stock,
+            stock,
             stock_left,
             sold,
         }

@@ -11,6 +11,8 @@ pub mod events;
 pub mod http;
 pub mod keys;
 pub mod projection;
+mod reason;
 
 pub use audit::{Entry, audit};
 pub use keys::{Key, Role};
+pub use reason::reason;

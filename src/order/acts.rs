@@ -27,9 +27,8 @@ use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::id::{OrderId, UserId};
 use crate::money::{Fen, MAX_FEN};
+use crate::operator::reason;
 
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 200;
 /// The longest metadata of an order, as JSON.
 const MOST_METADATA: usize = 16 * 1024;
 /// A body may be a little longer than what it holds.
@@ -83,17 +82,13 @@ pub struct Edit {
 /// What the engine itself says of unpaid orders and unknown payments; an operator who says the same would be taken for it.
 const OWN_WORDS: [&str; 4] = ["cancelled", "hold_expired", "close_unanswered", "unknown_order"];
 
-/// A reason without the spaces around it.
-fn words(reason: &str) -> Result<&str, Problem> {
-    let fits = (1..=LONGEST_REASON).contains(&reason.chars().count()) && !reason.chars().any(char::is_control);
-    let reason = reason.trim();
-    if OWN_WORDS.contains(&reason) {
+/// A reason that is an operator's own.
+fn words(text: &str) -> Result<&str, Problem> {
+    let words = reason(text)?;
+    if OWN_WORDS.contains(&words) {
         return Err(Problem::invalid("reason", "is a word of the engine's own: say it in yours"));
     }
-    if fits && !reason.is_empty() {
-        return Ok(reason);
-    }
-    Err(Problem::invalid("reason", format!("needs 1 to {LONGEST_REASON} visible characters")))
+    Ok(words)
 }
 
 /// The order as it was before an act; 404 for one that nobody knows.

@@ -25,9 +25,8 @@ use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::identity::users;
 use crate::money::Fen;
+use crate::operator::reason;
 
-/// The longest reason, in characters.
-const MAX_REASON: usize = 200;
 /// The longest number of an order that is asked for.
 const MAX_NUMBER: usize = 64;
 /// So many of the second level are shown of each of the first.
@@ -320,7 +319,12 @@ pub struct SetBond {
     #[schema(required = true)]
     inviter_id: Option<UserId>,
     /// Why, for the audit log; 1 to 200 characters. No place for personal data.
-    #[schema(min_length = 1, max_length = 200, example = "Came by a printed code, confirmed by the shop")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "Came by a printed code, confirmed by the shop"
+    )]
     reason: String,
 }
 
@@ -344,10 +348,8 @@ pub async fn set_bond(
     id: Id<CampaignId>,
     body: Json<SetBond>,
 ) -> Result<HttpResponse, Problem> {
-    let SetBond { user_id, inviter_id, reason } = body.0;
-    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
-        return Err(Problem::invalid("reason", format!("must be 1 to {MAX_REASON} visible characters")));
-    }
+    let SetBond { user_id, inviter_id, reason: why } = body.0;
+    let why = reason(&why)?;
     existing(&app, id.0).await?;
     for user in std::iter::once(user_id).chain(inviter_id) {
         if !users::exists(&app.store, user).await? {
@@ -357,8 +359,7 @@ pub async fn set_bond(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::CampaignState.into());
     }
-    let Decided { decision, place, replayed } =
-        ops::set_bond(&app.engine, id.0, (user_id, inviter_id), (&operator.key.id, reason.trim())).await?;
+    let Decided { decision, place, replayed } = ops::set_bond(&app.engine, id.0, (user_id, inviter_id), (&operator.key.id, why)).await?;
     let place = place.ok_or_else(|| Problem::defect(&"an operator's op that was decided nowhere"))?;
     let at = answer::Decided { campaign: id.0, place, replayed };
     let Bound { bond, .. } = decision.map_err(|code| at.refuse(code.into()))?;

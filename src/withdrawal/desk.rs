@@ -4,7 +4,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::records::{self, COLUMNS, Filter, State, WithdrawalRecord};
 use super::steps;
@@ -19,10 +19,8 @@ use crate::http::page::{List, Page, bound, id_or_any};
 use crate::http::problem::Problem;
 use crate::id::{UserId, WithdrawalId};
 use crate::operator::audit::{Change, audit};
-use crate::store::Tx;
-
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 200;
+use crate::operator::reason;
+use crate::store::{StoreError, Tx};
 
 /// Which withdrawals to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -100,13 +98,10 @@ pub async fn approve(
     body: Json<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
-    let before = found(&app, id.0).await?;
-    let mut tx = app.store.begin().await?;
-    if steps::approve(&mut tx, id.0, &operator.key.id, app.clock.now()).await? {
-        told(&app, tx, (&operator.key.id, "withdrawal.approve"), &before, json!({"state": State::Approved})).await?;
+    let (by, now) = (&*operator.key.id, app.clock.now());
+    let note = ("withdrawal.approve", json!({"state": State::Approved}));
+    if act(&app, id.0, by, note, async |tx| steps::approve(tx, id.0, by, now).await).await? {
         app.payer.wake.notify_one();
-    } else {
-        tx.rollback().await?;
     }
     settled(&app, id.0, |state| !matches!(state, State::Pending | State::Returned)).await
 }
@@ -123,14 +118,10 @@ pub async fn reject(
     id: Id<WithdrawalId>,
     body: Json<Reject>,
 ) -> Result<HttpResponse, Problem> {
-    let reason = words(&body.0.reason)?;
-    let before = found(&app, id.0).await?;
-    let mut tx = app.store.begin().await?;
-    if steps::reject(&mut tx, id.0, &operator.key.id, reason, app.clock.now()).await? {
-        told(&app, tx, (&operator.key.id, "withdrawal.reject"), &before, json!({"state": State::Returned, "reason": reason})).await?;
-    } else {
-        tx.rollback().await?;
-    }
+    let reason = reason(&body.0.reason)?;
+    let (by, now) = (&*operator.key.id, app.clock.now());
+    let note = ("withdrawal.reject", json!({"state": State::Returned, "reason": reason}));
+    act(&app, id.0, by, note, async |tx| steps::reject(tx, id.0, by, reason, now).await).await?;
     settled(&app, id.0, |state| state == State::Returned).await
 }
 
@@ -147,13 +138,10 @@ pub async fn retry(
     body: Json<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
-    let before = found(&app, id.0).await?;
-    let mut tx = app.store.begin().await?;
-    if steps::retry(&mut tx, id.0, app.clock.now()).await? {
-        told(&app, tx, (&operator.key.id, "withdrawal.retry"), &before, json!({"state": State::Approved})).await?;
+    let now = app.clock.now();
+    let note = ("withdrawal.retry", json!({"state": State::Approved}));
+    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, now).await).await? {
         app.payer.look(id.0).await?;
-    } else {
-        tx.rollback().await?;
     }
     settled(&app, id.0, |state| !matches!(state, State::Pending | State::Returned)).await
 }
@@ -165,13 +153,9 @@ pub async fn retry(
 #[post("/operator/v1/withdrawals/{id}/done", wrap = "from_fn(idempotency::once)")]
 pub async fn done(app: Data<App>, operator: Operator<Finance>, id: Id<WithdrawalId>, body: Json<Nothing>) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
-    let before = found(&app, id.0).await?;
-    let mut tx = app.store.begin().await?;
-    if steps::paid_by_hand(&mut tx, id.0, &operator.key.id, app.clock.now()).await? {
-        told(&app, tx, (&operator.key.id, "withdrawal.done"), &before, json!({"state": State::Done})).await?;
-    } else {
-        tx.rollback().await?;
-    }
+    let (by, now) = (&*operator.key.id, app.clock.now());
+    let note = ("withdrawal.done", json!({"state": State::Done}));
+    act(&app, id.0, by, note, async |tx| steps::paid_by_hand(tx, id.0, by, now).await).await?;
     settled(&app, id.0, |state| state == State::Done).await
 }
 
@@ -179,18 +163,24 @@ async fn found(app: &App, id: WithdrawalId) -> Result<WithdrawalRecord, Problem>
     records::find(&app.store, id).await?.ok_or_else(|| Code::NotFound.into())
 }
 
-/// Writes the act down in the transaction that did it.
-async fn told(
+/// Takes a step and writes it down in the transaction that takes it; false if the withdrawal does not stand where the step begins.
+async fn act(
     app: &App,
-    mut tx: Tx,
-    (actor, action): (&str, &str),
-    before: &WithdrawalRecord,
-    after: serde_json::Value,
-) -> Result<(), Problem> {
-    let target = before.withdrawal.id.to_string();
-    let change = Change { actor, action, target: &target, before: Some(json!(before)), after: Some(after) };
+    id: WithdrawalId,
+    actor: &str,
+    (action, after): (&str, Value),
+    step: impl AsyncFnOnce(&mut Tx) -> Result<bool, StoreError>,
+) -> Result<bool, Problem> {
+    let before = found(app, id).await?;
+    let mut tx = app.store.begin().await?;
+    if !step(&mut tx).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let change = Change { actor, action, target: &id.to_string(), before: Some(json!(before)), after: Some(after) };
     audit(&mut tx, change, app.clock.now()).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// The withdrawal, if it stands where the act leads to, by whomever; else the act is not possible.
@@ -200,13 +190,4 @@ async fn settled(app: &App, id: WithdrawalId, fits: impl Fn(State) -> bool) -> R
         return Ok(HttpResponse::Ok().json(record));
     }
     Err(Problem::new(Code::WithdrawalState).detail(format!("It is {}", record.withdrawal.state.word())))
-}
-
-/// A reason without the spaces around it.
-fn words(reason: &str) -> Result<&str, Problem> {
-    let fits = (1..=LONGEST_REASON).contains(&reason.chars().count()) && !reason.chars().any(char::is_control);
-    match reason.trim() {
-        words if fits && !words.is_empty() => Ok(words),
-        _ => Err(Problem::invalid("reason", format!("needs 1 to {LONGEST_REASON} visible characters"))),
-    }
 }

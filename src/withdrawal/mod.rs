@@ -23,9 +23,9 @@
 pub mod asking;
 pub mod desk;
 pub mod http;
+pub mod payer;
 pub mod provider;
 pub mod records;
 pub mod sandbox;
 pub mod steps;
-pub mod teller;
 pub mod terms;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use liebian::store::{Store, Tx, execute};
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::crashes::{cut, length, tail};
 use super::ledger::{Losses, counted, epochs, missing};
-use super::load::{Fair, Promise};
+use super::load::{Fair, Load, Promise};
 use crate::support::{Redis, Setup, TestApp, served, valkey_server, within};
 
 /// Keeps SQL from moving on, so that Redis alone has what is answered meanwhile. Dropped, it lets go.
@@ -21,6 +22,17 @@ pub async fn hold_sql(store: &Store) -> Tx {
         execute!(&mut tx, "LOCK TABLE cursors, log_entries IN EXCLUSIVE MODE").expect("lock");
     }
     tx
+}
+
+/// A load of which SQL lacks at least so many answers: each projector waits for SQL with the page that it read first, and what is answered
+/// after that only Redis has.
+pub async fn ahead_of_sql(app: &TestApp, fair: &Arc<Fair>, answers: usize) -> (Tx, Load) {
+    let sql = hold_sql(app.store()).await;
+    let load = fair.start(false);
+    load.until_promised(answers).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.until_promised(answers).await;
+    (sql, load)
 }
 
 /// What was answered before must be there; what was answered while SQL stood still may be lost, but not silently.
@@ -42,9 +54,7 @@ async fn wiped(app: &mut TestApp) {
     let before = fair.warm_up().await;
     app.wait_until_projected().await;
     let epochs_before = epochs(app.store()).await;
-    let sql = hold_sql(app.store()).await;
-    let load = fair.start(false);
-    load.until_promised(60).await;
+    let (sql, load) = ahead_of_sql(app, &fair, 60).await;
     app.redis.kill();
     let held = load.abandon().await;
     fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("wipe");
@@ -76,9 +86,7 @@ async fn restored(app: &mut TestApp) {
     app.redis.restart().await;
     before.extend(fair.warm_up().await);
     app.wait_until_projected().await;
-    let sql = hold_sql(app.store()).await;
-    let load = fair.start(false);
-    load.until_promised(40).await;
+    let (sql, load) = ahead_of_sql(app, &fair, 40).await;
     app.redis.kill();
     let held = load.abandon().await;
     fs::remove_dir_all(&files).expect("remove");
@@ -105,9 +113,7 @@ served! {
         let early = length(&app.redis);
         let before = fair.warm_up().await;
         app.wait_until_projected().await;
-        let sql = hold_sql(app.store()).await;
-        let load = fair.start(false);
-        load.until_promised(60).await;
+        let (sql, load) = ahead_of_sql(app, &fair, 60).await;
         app.redis.kill();
         let held = load.abandon().await;
         cut(&app.redis, rand::random_range(early..length(&app.redis)));

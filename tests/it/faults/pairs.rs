@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Losses, counted, epochs, missing, settle};
 use super::load::Fair;
-use super::losses::hold_sql;
+use super::losses::ahead_of_sql;
 use crate::support::{Db, Second, Setup, TestApp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,9 +50,7 @@ async fn what_either_server_answered_and_redis_lost_is_listed() {
     let fair = Fair::open(&app).await.at(&second.base);
     let before = fair.warm_up().await;
     app.wait_until_projected().await;
-    let sql = hold_sql(app.store()).await;
-    let load = fair.start(false);
-    load.until_promised(80).await;
+    let (sql, load) = ahead_of_sql(&app, &fair, 80).await;
     app.redis.kill();
     let held = load.abandon().await;
     std::fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("wipe");

@@ -1,4 +1,4 @@
-//! The teller: carries approved withdrawals to the payout provider until it is known what became of them.
+//! The payer: carries approved withdrawals to the payout provider until it is known what became of them.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::order::refunds::{LEASE, answered};
 use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
 
 /// Pays withdrawals out.
-pub struct Teller {
+pub struct Payer {
     store: Store,
     clock: Arc<Clock>,
     /// Who pays new withdrawals out.
@@ -39,8 +39,8 @@ struct Row {
     next_attempt_at: UnixMs,
 }
 
-impl Teller {
-    /// A teller that pays through `provider`, as patient with it as `effort` says.
+impl Payer {
+    /// A payer that pays through `provider`, as patient with it as `effort` says.
     #[must_use]
     pub fn new(store: Store, clock: Arc<Clock>, provider: Arc<dyn PayoutProvider>, effort: Effort) -> Self {
         let budget = Budget::new(store.clone(), provider.name(), effort.provider_failures_per_minute);
