@@ -164,11 +164,11 @@ pub fn random_base62(length: usize) -> String {
     text
 }
 
-/// The first 16 letters and digits that a hash or MAC stands for, two bytes each (a bias of one in a thousand, harmless in an id).
+/// The first letters and digits, up to 16, that a hash or MAC stands for, two bytes each (a bias of one in a thousand, harmless in an id).
 #[must_use]
-pub fn base62_of(hash: &[u8; 32]) -> String {
+pub fn base62_of(hash: &[u8; 32], length: usize) -> String {
     let (pairs, _none_left) = hash.as_chunks::<2>();
-    pairs.iter().map(|pair| base62_digit(u8::try_from(u16::from_be_bytes(*pair) % 62).unwrap_or_default())).collect()
+    pairs.iter().take(length).map(|pair| base62_digit(u8::try_from(u16::from_be_bytes(*pair) % 62).unwrap_or_default())).collect()
 }
 
 fn base62_digit(byte: u8) -> char {
@@ -219,7 +219,7 @@ mod tests {
     fn base62_has_the_length_and_alphabet_asked_for() {
         assert_eq!(random_base62(40).len(), 40);
         assert_ne!(random_base62(40), random_base62(40));
-        assert!(base62_of(&[255; 32]).bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        assert_eq!(base62_of(&[7; 32]).len(), 16);
+        assert!(base62_of(&[255; 32], 16).bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert_eq!(base62_of(&[7; 32], 14).len(), 14);
     }
 }

@@ -35,6 +35,7 @@ function ops.start_chain(op, now)
   local own = state.raw("running", place)
   if own or state.raw("chains", op.chain) then
     own = own or op.chain
+    assert(state.view("chains", own).user == op.user, "chains: an id of somebody else")
     return reply(own == op.chain and "started" or "had", state.raw("chains", own), own)
   end
   local definition = rules.get()

@@ -29,8 +29,9 @@ function ops.join_room(op, now)
   if seat then
     return reply("already_in_room", state.raw("rooms", op.room), state.raw("orders", seat))
   end
-  if state.raw("orders", op.order) then
-    return reply("joined", state.raw("rooms", op.room), state.raw("orders", op.order))
+  local placed = orders.placed(op)
+  if placed then
+    return reply("joined", state.raw("rooms", op.room), placed)
   end
   local closed = shut(room, now)
   if closed then

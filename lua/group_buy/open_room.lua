@@ -54,9 +54,11 @@ end
 ---         | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held, group_buy.room_opened
 function ops.open_room(op, now)
-  if state.raw("rooms", op.room) then
-    return reply("opened", state.raw("rooms", op.room), state.raw("orders", op.order))
+  local placed = orders.placed(op)
+  if placed then
+    return reply("opened", state.raw("rooms", op.room), placed)
   end
+  assert(not state.raw("rooms", op.room), "rooms: an id of another room")
   local item = offer(op.sku)
   local reserve = item and item.reserve_room and item.tiers[1].size or 0
   local units = op.quantity + math.max(0, reserve - 1)

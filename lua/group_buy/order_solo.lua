@@ -7,8 +7,9 @@
 ---         | order_limit_reached | unpaid_limit_reached | sold_out | budget_exhausted
 --- @event order.held
 function ops.order_solo(op, now)
-  if state.raw("orders", op.order) then
-    return reply("ordered", state.raw("orders", op.order), op.order)
+  local placed = orders.placed(op)
+  if placed then
+    return reply("ordered", placed, op.order)
   end
   local item = seats.offer(op.sku)
   local price = item and item.solo_price

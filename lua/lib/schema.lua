@@ -33,6 +33,9 @@ local REWARD_STATES = words("none", "frozen", "available", "over_budget", "over_
 schema = {
   sorted = { timers = true, joinable = true },
 
+  -- tables of small rows that lie together (`lua/lib/state.lua`): all bytes of a row are below 128
+  shelved = { users = true, devices = true },
+
   -- argument of an op -> the tables that it names a row of, as far as the program has them
   named = {
     room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people", "bonds" },
@@ -131,17 +134,25 @@ schema = {
       end,
     },
 
-    -- field: user; counters of what counts against the limits of one shopper; `orders` is never less than another
+    -- field: user; counters of what counts against the limits of one shopper, a byte each, as text from 128 on; `orders` is never less
+    -- than another
     users = {
       none = function()
         return { orders = 0, opened = 0, joined = 0, unpaid = 0 }
       end,
       read = function(packed)
-        local orders, opened, joined, unpaid = read_off(#packed == 4 and "BBBB" or ">I4I4I4I4", packed)
-        return { orders = orders, opened = opened, joined = joined, unpaid = unpaid }
+        local orders, opened, joined, unpaid = string.byte(packed, 1, 4)
+        if #packed > 4 then
+          orders, opened, joined, unpaid = string.match(packed, "^(%d+) (%d+) (%d+) (%d+)$")
+        end
+        return { orders = tonumber(orders), opened = tonumber(opened), joined = tonumber(joined), unpaid = tonumber(unpaid) }
       end,
       write = function(row)
-        return lay_out(row.orders < 256 and "BBBB" or ">I4I4I4I4", row.orders, row.opened, row.joined, row.unpaid)
+        local orders, opened, joined, unpaid = row.orders, row.opened, row.joined, row.unpaid
+        if orders < 128 then
+          return string.char(orders, opened, joined, unpaid)
+        end
+        return string.format("%d %d %d %d", orders, opened, joined, unpaid)
       end,
     },
 

@@ -3,10 +3,16 @@
 --- were read; so there is no undo.
 ---
 --- `get` copies a row out and `put` replaces it; a row of counters is open as long as the fold, and is changed in its place.
+---
+--- Rows of some tables (`schema.shelved`) are so small that a field of their own would take four times as much: those whose names begin
+--- alike lie together in one field, a shelf, whose name is that beginning. Only reading and writing Redis knows of shelves; log, SQL and
+--- rules see rows. A shelf is for each row 128 + the length of its name, its name, the length of its value, its value, where all but the
+--- first is below 128: so a row is found by one search.
 
 local tables = {} -- names, in the order of KEYS
 local keys = {} -- table -> Redis key
 local loaded = {} -- table -> field -> packed value before the batch, false when there is none
+local shelves = {} -- table with shelves -> name of a shelf -> what lies on it, "" when nothing does
 local views = {} -- table -> packed row -> the row to look at
 local changed -- table -> field -> packed value now, false when it was deleted
 local counters -- table -> field -> row of counters
@@ -17,7 +23,7 @@ state = {}
 
 for place, key in ipairs(KEYS) do
   local name = string.match(key, ":(%w+)$")
-  tables[place], keys[name], loaded[name], views[name] = name, key, {}, {}
+  tables[place], keys[name], loaded[name], views[name], shelves[name] = name, key, {}, {}, schema.shelved[name] and {}
 end
 
 --- The fold begins.
@@ -42,18 +48,68 @@ end
 
 local CHUNK = 2000 -- values a call: `unpack` fails near 8,000
 
---- Brings in fields of a hash, those that are there and those that are not; nothing where the program has no such table. Many in one
---- call are a third as dear as one by one.
-function state.load(name, fields)
-  local values = loaded[name]
-  if not values then
-    return
-  end
+--- Fields of a hash, false for those that are not there, into `values`.
+local function fetch(name, fields, values)
   for from = 1, #fields, CHUNK do
     local found = redis.call("HMGET", keys[name], unpack(fields, from, math.min(from + CHUNK - 1, #fields)))
     for place = 1, #found do
       values[fields[from + place - 1]] = found[place]
     end
+  end
+end
+
+--- The shelf of a row: 60,000 of them for names of letters and digits.
+local function shelf_of(field)
+  return string.sub(field, 1, 2) .. string.char(97 + (string.byte(field, 3) or 0) % 16)
+end
+
+--- Brings in the shelves of these rows, as far as they are not here.
+local function fetch_shelves(name, fields)
+  local here, missing, last = shelves[name], {}, 0
+  for place = 1, #fields do
+    local shelf = shelf_of(fields[place])
+    if here[shelf] == nil then
+      here[shelf], last = "", last + 1
+      missing[last] = shelf
+    end
+  end
+  fetch(name, missing, here)
+end
+
+--- What a row begins with on its shelf.
+local function label(field)
+  return string.char(128 + #field) .. field
+end
+
+--- A row's value on a shelf, or false.
+local function taken(shelf, field)
+  local _, named = string.find(shelf, label(field), 1, true)
+  return named and string.sub(shelf, named + 2, named + 1 + string.byte(shelf, named + 1))
+end
+
+--- A shelf with a row on it; with false for its value, without the row.
+local function stocked(shelf, field, value)
+  local labelled = label(field)
+  local row = value and labelled .. string.char(#value) .. value or ""
+  local from, named = string.find(shelf, labelled, 1, true)
+  if not from then
+    return shelf .. row
+  end
+  return string.sub(shelf, 1, from - 1) .. row .. string.sub(shelf, named + 2 + string.byte(shelf, named + 1))
+end
+
+--- Brings in fields of a hash, those that are there and those that are not; nothing where the program has no such table. Many in one
+--- call are a third as dear as one by one.
+function state.load(name, fields)
+  local values, here = loaded[name], shelves[name]
+  if here then
+    fetch_shelves(name, fields)
+    for place = 1, #fields do
+      local field = fields[place]
+      values[field] = taken(here[shelf_of(field)] or "", field) or false
+    end
+  elseif values then
+    fetch(name, fields, values)
   end
 end
 
@@ -67,7 +123,10 @@ function state.raw(name, field)
   local value = changed[name][field]
   if value == nil then
     value = loaded[name][field]
-    if value == nil then
+    if value == nil and shelves[name] then
+      state.load(name, { field })
+      value = loaded[name][field]
+    elseif value == nil then
       value = redis.call(schema.sorted[name] and "ZSCORE" or "HGET", keys[name], field)
       loaded[name][field] = value
     end
@@ -176,10 +235,40 @@ local function swapped(set)
   return args
 end
 
+--- The same changes, of shelves instead of rows.
+local function shelved(name, set, deleted)
+  local here, fields, touched = shelves[name], {}, {}
+  for place = 1, #set, 2 do
+    fields[#fields + 1] = set[place]
+  end
+  for place = 1, #deleted do
+    fields[#fields + 1] = deleted[place]
+  end
+  fetch_shelves(name, fields)
+  for place = 1, #fields do
+    local field = fields[place]
+    local shelf = shelf_of(field)
+    here[shelf] = stocked(here[shelf] or "", field, set[2 * place] or false)
+    touched[shelf] = true
+  end
+  local full, empty = {}, {}
+  for shelf in pairs(touched) do
+    if here[shelf] == "" then
+      empty[#empty + 1] = shelf
+    else
+      full[#full + 1], full[#full + 2] = shelf, here[shelf]
+    end
+  end
+  return full, empty
+end
+
 --- Writes changes to Redis. Used by the commit of a batch and by the rebuild from SQL, so both make the same state.
 function state.write(changes)
   for _, change in ipairs(changes) do
     local name, set, deleted = change[1], change[2], change[3]
+    if shelves[name] then
+      set, deleted = shelved(name, set, deleted)
+    end
     if schema.sorted[name] then
       send("ZADD", keys[name], swapped(set))
       send("ZREM", keys[name], deleted)

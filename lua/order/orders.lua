@@ -14,12 +14,21 @@ orders = {}
 
 local CLOSING_PATIENCE = 600 * 1000 -- ms until a seat is given up though the provider never answered
 
+--- The packed row of the order that an op places, if it did so before. Ids are made by chance: an op that meets one of somebody else
+--- breaks, and its caller asks again with another.
+function orders.placed(op)
+  local order = state.view("orders", op.order)
+  assert(not order or order.user == op.user, "orders: an id of somebody else")
+  return order and state.raw("orders", op.order)
+end
+
 --- Writes a new order with its hold: `op` says whose it is, by which link its shopper came (`share`, if any), who earns by it (`referral`,
 --- if anybody: only handed on to the event), in which room or chain if in one, and whether its buyer must be a newcomer; `allowance` what
 --- else it takes of its shopper's allowance: `opened`, `joined` or nothing.
 --- The units must be left, the limits kept, the budget not used up.
 function orders.place(op, sku, price, allowance, now)
   local id, definition = op.order, rules.get()
+  assert(not state.raw("orders", id), "orders: an id of another order")
   local order = {
     state = "held", sku = sku, quantity = op.quantity, user = op.user, room = op.room or "", chain = op.chain or "",
     opener = allowance == "opened" and 1 or 0, newcomer = op.newcomer and 1 or 0, unit = price, created_at = now,

@@ -87,12 +87,23 @@ enum Used {
 const CHINA_MS: i64 = 8 * 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
+/// A shopper's four counters: a byte each, as text from 128 on.
+///
+/// # Errors
+/// When they are none.
+pub fn counters(packed: &[u8]) -> Result<[i64; 4], NotARow> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(packed) {
+        return Ok(bytes.map(i64::from));
+    }
+    let text = str::from_utf8(packed).map_err(|_no_text| NotARow)?;
+    let numbers: Vec<i64> = text.split(' ').map(str::parse).collect::<Result<_, _>>().map_err(|_no_number| NotARow)?;
+    numbers.try_into().map_err(|_not_four| NotARow)
+}
+
 impl Row for UserRow {
     fn read(packed: &[u8]) -> Result<Self, NotARow> {
-        let mut row = Layout::of(packed);
-        // Four counters, of one byte each while they fit.
-        let width = if packed.len() == 4 { 1 } else { 4 };
-        Ok(Self { orders: row.number(width)?, opened: row.number(width)? })
+        let [orders, opened, _joined, _unpaid] = counters(packed)?;
+        Ok(Self { orders, opened })
     }
 }
 

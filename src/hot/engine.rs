@@ -301,7 +301,7 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn table(&self, campaign: CampaignId, table: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
-        self.redis.table(&key(campaign, table)).await
+        self.redis.table(campaign, table).await
     }
 
     /// Whether a campaign runs on this program.

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::memory::{Asks, Memory, Reading};
-use super::program::{Program, Script, key};
+use super::program::{Program, Script};
 use super::redis::{CallError, Redis, evalsha, is_broken, is_no_script, script_load, told};
 use crate::clock::Clock;
 use crate::code::Code;
@@ -360,7 +360,7 @@ impl Lane {
 
 /// Everybody who ever took something has a row of limits.
 async fn read_holders(shared: Arc<Shared>, ticket: Reading) {
-    let read = shared.redis.fields(&key(shared.campaign, shared.program.holders)).await;
+    let read = shared.redis.fields(shared.campaign, shared.program.holders).await;
     shared.memory.holders(ticket, read.ok());
 }
 

@@ -15,6 +15,7 @@ mod memory;
 pub mod program;
 pub mod redis;
 pub mod row;
+pub mod shelf;
 
 pub use engine::{Engine, Read};
 pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};

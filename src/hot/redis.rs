@@ -11,7 +11,9 @@ use redis_rs::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError
 use tokio::sync::Mutex;
 
 use super::lane::Trouble;
-use super::program::Script;
+use super::program::{Script, key};
+use super::shelf;
+use crate::id::CampaignId;
 
 /// How long Redis may take to answer. Past it an op's outcome is unknown: the call may still run.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -193,30 +195,39 @@ impl Redis {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn table(&self, key: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
-        let kind: String = self.command("TYPE", &[key.as_bytes()]).await?;
+    pub async fn table(&self, campaign: CampaignId, table: &str) -> Result<HashMap<String, Vec<u8>>, CallError> {
         let mut rows = HashMap::new();
-        self.scan(if kind == "zset" { "ZSCAN" } else { "HSCAN" }, key, |field, row| drop(rows.insert(field, row))).await?;
+        self.scan(campaign, table, |field, row| drop(rows.insert(field, row))).await?;
         Ok(rows)
     }
 
-    /// The fields of a hash, read likewise; some may come twice.
+    /// The names of a table's rows, read likewise; some may come twice.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn fields(&self, key: &str) -> Result<Vec<String>, CallError> {
+    pub async fn fields(&self, campaign: CampaignId, table: &str) -> Result<Vec<String>, CallError> {
         let mut fields = Vec::new();
-        self.scan("HSCAN", key, |field, _row| fields.push(field)).await?;
+        self.scan(campaign, table, |field, _row| fields.push(field)).await?;
         Ok(fields)
     }
 
-    async fn scan(&self, command: &str, key: &str, mut take: impl FnMut(String, Vec<u8>)) -> Result<(), CallError> {
+    async fn scan(&self, campaign: CampaignId, table: &str, mut take: impl FnMut(String, Vec<u8>)) -> Result<(), CallError> {
+        let key = key(campaign, table);
+        let kind: String = self.command("TYPE", &[key.as_bytes()]).await?;
+        let command = if kind == "zset" { "ZSCAN" } else { "HSCAN" };
         let mut place = "0".to_owned();
         loop {
             let (next, page): (String, Vec<(String, Vec<u8>)>) =
                 self.command(command, &[key.as_bytes(), place.as_bytes(), b"COUNT", b"1000"]).await?;
             for (field, row) in page {
-                take(field, row);
+                if shelf::has_shelves(table) {
+                    let rows = shelf::rows(&row).map_err(|error| CallError::Failed(format!("{key} {field}: {error}")))?;
+                    for (field, row) in rows {
+                        take(field, row);
+                    }
+                } else {
+                    take(field, row);
+                }
             }
             if next == "0" {
                 return Ok(());

@@ -42,7 +42,11 @@ impl<'a> Layout<'a> {
         Self(packed)
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], NotARow> {
+    /// So many bytes as they are.
+    ///
+    /// # Errors
+    /// When the row ends before.
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], NotARow> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or(NotARow)?;
         self.0 = rest;
         Ok(bytes)

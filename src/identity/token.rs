@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::names::Initial;
 use crate::clock::UnixMs;
 use crate::crypto::{Purpose, Secrets, base62_of, random_bytes};
-use crate::id::{DeviceId, UserId};
+use crate::id::{CHANCE, DeviceId, UserId};
 
 /// How long either token holds.
 pub const LIFETIME_SECONDS: i64 = 30 * 24 * 3600;
@@ -71,7 +71,7 @@ impl Session {
     /// Reads a token; `None` if it is not ours or over. Whether it was revoked is [`super::Revocations`]' to say.
     #[must_use]
     pub fn read(secrets: &Secrets, token: &str, now: UnixMs) -> Option<Self> {
-        let (content, expires_at) = open::<36>(secrets, Purpose::Session, token, now)?;
+        let (content, expires_at) = open::<{ 16 + CHANCE + 4 }>(secrets, Purpose::Session, token, now)?;
         let (session_id, rest) = content.split_first_chunk::<16>()?;
         let (user, initial) = rest.split_last_chunk::<4>()?;
         let user_id = UserId::from_hot(str::from_utf8(user).ok()?).ok()?;
@@ -87,7 +87,7 @@ impl Device {
         let mut pairs: Vec<_> = signals.iter().collect();
         pairs.sort_by_key(|(name, _)| *name);
         let canonical = serde_json::to_vec(&pairs).ok()?;
-        let device_id = DeviceId::from_hot(&base62_of(&secrets.mac(Purpose::DeviceId, &canonical))).ok()?;
+        let device_id = DeviceId::from_hot(&base62_of(&secrets.mac(Purpose::DeviceId, &canonical), CHANCE)).ok()?;
         Some(Self { device_id, expires_at: now.plus_seconds(LIFETIME_SECONDS) })
     }
 
@@ -100,7 +100,7 @@ impl Device {
     /// Reads a token; `None` if it is not ours or over.
     #[must_use]
     pub fn read(secrets: &Secrets, token: &str, now: UnixMs) -> Option<Self> {
-        let (content, expires_at) = open::<16>(secrets, Purpose::DeviceToken, token, now)?;
+        let (content, expires_at) = open::<CHANCE>(secrets, Purpose::DeviceToken, token, now)?;
         Some(Self { device_id: DeviceId::from_hot(str::from_utf8(&content).ok()?).ok()?, expires_at })
     }
 }

@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError, fetch_all, fetch_one, fetch_optional};
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct SaleRecord {
     /// The order's id, or the shop's own number.
-    #[schema(example = "ord_k4fQz2LmB8vTn1xYcD5hJw7R")]
+    #[schema(example = "ord_k4fQz2LmB8vTn1xYcD5hJw")]
     pub number: String,
     /// The referral campaign.
     pub campaign_id: CampaignId,

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use crate::support::both_databases;
 
 fn user(number: u32) -> UserId {
-    UserId::from_hot(&format!("{number:016}")).unwrap()
+    UserId::from_hot(&format!("{number:014}")).unwrap()
 }
 
 fn campaign(number: u32) -> CampaignId {

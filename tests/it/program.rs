@@ -50,9 +50,28 @@ async fn under(engine: &Engine, campaign: CampaignId, epoch: i64, class: Class, 
 }
 
 /// A shopper's row (orders, opened, joined, unpaid) that the program could never make: its next change raises an error.
-async fn spoil_user(campaign: &Campaign, user: &str, row: [u32; 4]) {
-    let packed: Vec<u8> = row.into_iter().flat_map(u32::to_be_bytes).collect();
-    campaign.tamper("users", user, &packed).await;
+async fn spoil_user(campaign: &Campaign, user: &str, row: [u8; 4]) {
+    campaign.tamper("users", user, &row).await;
+}
+
+#[tokio::test]
+async fn an_op_that_meets_an_id_of_somebody_else_breaks_and_changes_nothing() {
+    let redis = Redis::start().await;
+    let campaign = published(&engine(&redis.url())).await;
+    let first =
+        answers(campaign.send(Class::Admit, START, &[open("room", "one", "anna").into(), open("other", "two", "berta").into()]).await);
+    assert!(first.iter().all(|answer| answer.yes == 1));
+    let before = campaign.hot().await;
+    // The order of another, as a leader and as a member; the room of another with an order of its own; one's own order in another room.
+    let ops = [open("third", "one", "carla"), join("room", "two", "carla"), open("room", "three", "carla"), open("third", "one", "anna")];
+    let words: Vec<_> = answers(campaign.send(Class::Admit, START, &ops.map(Sent::from)).await)
+        .into_iter()
+        .map(|answer| (answer.yes, answer.word))
+        .collect();
+    for ((yes, word), told) in words.iter().zip(["id of somebody else", "id of somebody else", "id of another room", "opened"]) {
+        assert!(*yes == if told == "opened" { 1 } else { -1 } && word.contains(told), "{words:?}");
+    }
+    assert_eq!(campaign.hot().await, before);
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ impl Desk {
 
 /// An id as hot state has it.
 fn hot(name: &str) -> String {
-    format!("{name:0>16}")
+    format!("{name:0>14}")
 }
 
 /// A sale of `d`, whose inviter is `c` and whose inviter's inviter is `b`.

@@ -61,7 +61,7 @@ bulk_row! {
 
 fn users(count: u32, name: &str) -> Vec<UserRow> {
     let user = |n: u32| UserRow {
-        id: UserId::from_hot(&format!("{n:016}")).unwrap(),
+        id: UserId::from_hot(&format!("{n:014}")).unwrap(),
         provider: "sandbox",
         external_id: n.to_string(),
         display_name: format!("{name} \"{n}\" 裂变 \\ '; --"),

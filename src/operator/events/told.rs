@@ -36,8 +36,8 @@ pub struct Told {
     #[schema(value_type = String, format = DateTime)]
     pub at: UnixMs,
     /// What it is about; which fields there are depends on the name.
-    #[schema(value_type = Object, example = json!({"order_id": "ord_4kfQz2Lm8vTbN1xYcD5hJw7R", "user_id": "usr_0123456789abcdef",
-        "sku": "cherry-1kg", "quantity": 1, "room_id": "room_4kfQz2Lm8vTbN1xYcD5hJw7R"}))]
+    #[schema(value_type = Object, example = json!({"order_id": "ord_4kfQz2Lm8vTbN1xYcD5hJw", "user_id": "usr_0123456789abcd",
+        "sku": "cherry-1kg", "quantity": 1, "room_id": "room_4kfQz2Lm8vTbN1xYcD5hJw"}))]
     pub data: Map<String, Value>,
 }
 

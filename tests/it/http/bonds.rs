@@ -113,7 +113,7 @@ served! {
         set(&carl, json!(null)).await.expect(200);
         assert!(set(&carl, json!(null)).await.expect(200).json["bond"].is_null());
         assert_eq!(named(&app.mine(&ada, "invitees").await), [("D**", 1), ("B**", 1)]);
-        let nobody = json!("usr_0000000000000000");
+        let nobody = json!("usr_00000000000000");
         set(&carl, nobody).await.refused(404, "not_found");
         for reason in ["", "  ", "a\u{7}", &"x".repeat(201)] {
             let refused = app.set_bond(&campaign, &carl.user_id, &json!(null), reason).await.refused(422, "invalid_request");
@@ -161,7 +161,7 @@ served! {
         assert_eq!((&of_dora["bond"]["inviter_id"], &of_dora["inviters_bond"]["inviter_id"]), (&json!(carl.user_id), &json!(bob.user_id)));
         let figures = app.report(&campaign).await["referral"].clone();
         assert_eq!((&figures["inviters"], &figures["bonds"], &figures["orders"]), (&json!(3), &json!(3), &json!(0)));
-        app.get(&format!("/operator/v1/campaigns/{campaign}/tree?user_id=usr_0000000000000000")).admin().await.refused(404, "not_found");
+        app.get(&format!("/operator/v1/campaigns/{campaign}/tree?user_id=usr_00000000000000")).admin().await.refused(404, "not_found");
         let events = app.get("/operator/v1/events?limit=200").admin().await.expect(200).json;
         let told: Vec<&Value> = events["items"].as_array().unwrap().iter().filter(|event| event["event"] == "referral.bound").collect();
         assert_eq!((told.len(), &told[0]["data"]), (3, &json!({"user_id": bob.user_id, "inviter_id": ada.user_id})));

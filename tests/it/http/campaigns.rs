@@ -233,7 +233,7 @@ served! {
             app.open(&ada, unknown).await.refused(404, "not_found");
             app.get(&format!("/operator/v1/campaigns/{unknown}")).admin().await.refused(404, "not_found");
         }
-        for room in ["room_00000000aaaaaaaaaaaaaaaa", &format!("room_{}aaaaaaaaaaaaaaaa", id.split_at(4).1), "nonsense"] {
+        for room in ["room_00000000aaaaaaaaaaaaaa", &format!("room_{}aaaaaaaaaaaaaa", id.split_at(4).1), "nonsense"] {
             app.get(&format!("/v1/rooms/{room}")).await.refused(404, "not_found");
             app.join(&ada, room).await.refused(404, "not_found");
         }

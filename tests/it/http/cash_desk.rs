@@ -80,7 +80,7 @@ served! {
         }
         let mut unknown = seat.order.clone();
         unknown.replace_range(unknown.len() - 4.., "0000");
-        for order in [&*unknown, "ord_00000000aaaaaaaaaaaaaaaa", "nonsense"] {
+        for order in [&*unknown, "ord_00000000aaaaaaaaaaaaaa", "nonsense"] {
             app.report_paid(order, "r", 1).await.refused(404, "not_found");
         }
     }

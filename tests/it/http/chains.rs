@@ -130,7 +130,7 @@ served! {
             app.helped(&chain).await;
         }
         assert_eq!(app.cut(&bob, &chain).await.expect(200).at("/chain/state"), "floor_reached");
-        app.cut(&bob, "chain_00000000aaaaaaaaaaaaaaaa").await.refused(404, "not_found");
+        app.cut(&bob, "chain_00000000aaaaaaaaaaaaaa").await.refused(404, "not_found");
     }
 
     async fn a_shopper_has_one_chain_of_an_item_and_so_many_in_all(app: &mut TestApp) {

@@ -92,7 +92,7 @@ served! {
         app.wait_until_projected().await;
         let mut redis = app.redis_connection().await;
         let (key, room) = (hot_key(&campaign, "rooms"), seat.room.clone());
-        let field = room.split_at(room.len() - 16).1;
+        let field = room.split_at(room.len() - 14).1;
         let row: Vec<u8> = redis::cmd("HGET").arg(&key).arg(field).query_async(&mut redis).await.unwrap();
         let () = redis::cmd("HSET").arg(&key).arg(field).arg("nonsense").query_async(&mut redis).await.unwrap();
         let broken = app.get(&format!("/v1/rooms/{room}")).await.refused(500, "internal");

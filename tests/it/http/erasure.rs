@@ -22,7 +22,7 @@ served! {
         let erased = app.post(&path).admin().await.expect(200);
         assert_eq!(erased.at("/user_id"), ada.user_id);
         assert_eq!(app.post(&path).admin().await.expect(200).json, erased.json, "a repeat changes nothing");
-        app.post("/operator/v1/users/usr_0123456789abcdef/erase").admin().await.refused(404, "not_found");
+        app.post("/operator/v1/users/usr_0123456789abcd/erase").admin().await.refused(404, "not_found");
 
         // All sessions are over, on every node and after a restart; the same login is somebody new.
         for session in [&ada.session, &other.session] {

@@ -39,7 +39,7 @@ served! {
         let noted = noted(app, &open.order).await;
         assert_eq!(noted.len(), 1, "a repeat changes nothing: {noted:?}");
         assert_eq!((&noted[0].1["order"]["state"], &noted[0].2["order"]["state"]), (&json!("confirmed"), &json!("fulfilled")));
-        app.operate("ord_00000000aaaaaaaaaaaaaaaa", "fulfil", &json!({})).await.refused(404, "not_found");
+        app.operate("ord_00000000aaaaaaaaaaaaaa", "fulfil", &json!({})).await.refused(404, "not_found");
         assert_eq!(app.stock(&campaign).await, (18, 0, 2));
         app.audited(&campaign).await;
     }
@@ -93,7 +93,7 @@ served! {
             body[field] = wrong;
             assert_eq!(app.operate(&seat.order, "refund", &body).await.refused(422, "invalid_request").fields(), [field]);
         }
-        app.operate("ord_00000000aaaaaaaaaaaaaaaa", "refund", &json!({"reason": "r"})).await.refused(404, "not_found");
+        app.operate("ord_00000000aaaaaaaaaaaaaa", "refund", &json!({"reason": "r"})).await.refused(404, "not_found");
         app.audited(&campaign).await;
     }
 
@@ -197,7 +197,7 @@ served! {
         let long = json!({"long": "x".repeat(16 * 1024)});
         assert_eq!(write(long).await.refused(422, "invalid_request").fields(), ["metadata"]);
         assert_eq!(write(json!("text")).await.refused(422, "invalid_request").fields(), ["metadata"]);
-        app.patch("/operator/v1/orders/ord_00000000aaaaaaaaaaaaaaaa").admin().json(json!({"metadata": {}})).await.refused(404, "not_found");
+        app.patch("/operator/v1/orders/ord_00000000aaaaaaaaaaaaaa").admin().json(json!({"metadata": {}})).await.refused(404, "not_found");
         let noted = noted(app, &seat.order).await;
         assert_eq!((noted.len(), &noted[1].1["metadata"]["notes"]["a"]), (2, &json!(1)));
     }

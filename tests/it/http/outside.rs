@@ -52,7 +52,7 @@ served! {
         told(app, &report(&bob, "1", &json!({}))).await.refused(409, "outside_order_conflict");
         told(app, &report(&bob, "1", &json!({"state": "refunded"}))).await.refused(409, "outside_order_conflict");
         assert_eq!(told(app, &report(&ada, "1", &json!({"sku": "other"}))).await.expect(200).json["sku"], Value::Null);
-        let nobody = json!({"user_id": "usr_0123456789abcdef"});
+        let nobody = json!({"user_id": "usr_0123456789abcd"});
         told(app, &report(&ada, "2", &nobody)).await.refused(404, "not_found");
         // First told when all is over already.
         let late = told(app, &report(&ada, "3", &json!({"state": "refunded", "occurred_at": from_now(-86_400)}))).await.expect(201).json;
@@ -69,7 +69,7 @@ served! {
         let ada = app.shopper("Ada").await;
         for (field, wrong) in [
             ("number", json!("")), ("number", json!("x".repeat(65))), ("number", json!("a b")), ("number", json!("a\nb")), ("number", json!("单号")),
-            ("number", json!("ord_00000000aaaaaaaaaaaaaaaa")), ("number", json!(7)), ("user_id", json!("Ada")), ("user_id", Value::Null),
+            ("number", json!("ord_00000000aaaaaaaaaaaaaa")), ("number", json!(7)), ("user_id", json!("Ada")), ("user_id", Value::Null),
             ("amount_fen", json!(-1)), ("amount_fen", json!(10_000_000_001_i64)), ("amount_fen", json!(1.5)), ("state", json!("shipped")),
             ("refunded_fen", json!(9901)), ("refunded_fen", json!(-1)), ("sku", json!("a b")), ("sku", json!("")),
             ("occurred_at", json!(from_now(60))), ("occurred_at", json!("1999-12-31T23:59:59Z")), ("occurred_at", json!("yesterday")),

@@ -131,7 +131,7 @@ served! {
         let (_, seat) = app.opened(&campaign).await;
         let mut unknown = seat.order.clone();
         unknown.replace_range(unknown.len() - 4.., "0000");
-        for (transaction, order) in [("one", &*unknown), ("two", "ord_00000000aaaaaaaaaaaaaaaa"), ("three", "a shop's own number")] {
+        for (transaction, order) in [("one", &*unknown), ("two", "ord_00000000aaaaaaaaaaaaaa"), ("three", "a shop's own number")] {
             notify(app, transaction, order, 700, SECRET).await.expect(204);
             notify(app, transaction, order, 700, SECRET).await.expect(204);
         }

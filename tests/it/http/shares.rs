@@ -79,7 +79,7 @@ served! {
         assert_eq!(share(json!({"campaign_id": "nonsense"})).await.refused(422, "invalid_request").fields(), ["campaign_id"]);
         share(json!({"campaign_id": "cmp_00000000"})).await.refused(404, "not_found");
         assert_eq!(share(json!({"campaign_id": campaign, "channel": ""})).await.refused(422, "invalid_request").fields(), ["channel"]);
-        let room = json!({"campaign_id": campaign, "target_id": "room_00000000aaaaaaaaaaaaaaaa"});
+        let room = json!({"campaign_id": campaign, "target_id": "room_00000000aaaaaaaaaaaaaa"});
         assert_eq!(share(room).await.refused(422, "invalid_request").fields(), ["target_id"]);
         // A wrong X-Share-Token refuses nothing.
         share(json!({"campaign_id": campaign})).header("X-Share-Token", "nonsense").await.expect(201);

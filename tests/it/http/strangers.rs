@@ -211,7 +211,7 @@ served! {
             // Well formed, so that only who calls is wrong; of nothing that exists, so that nothing happens.
             let address = operation.at(|kind| match kind {
                 "campaigns" => "cmp_00000000".to_owned(),
-                "orders" => "ord_00000000aaaaaaaaaaaaaaaa".to_owned(),
+                "orders" => "ord_00000000aaaaaaaaaaaaaa".to_owned(),
                 _ => "none".to_owned(),
             });
             let call = |secret: &str| {

@@ -129,7 +129,7 @@ served! {
         assert_eq!((acts(app, &first).await, acts(app, &second).await), (vec!["withdrawal.approve".to_owned()], vec!["withdrawal.reject".to_owned()]));
         let seen = mine(app, &ada).await.into_iter().find(|one| one["id"] == json!(second)).unwrap();
         assert_eq!((&seen["state"], &seen["reason"]), (&json!("returned"), &json!("wrong name")));
-        decide(app, "wd_0000000000000000", "approve", json!({})).await.refused(404, "not_found");
+        decide(app, "wd_00000000000000", "approve", json!({})).await.refused(404, "not_found");
     }
 
     async fn approving_and_rejecting_at_once_do_one_of_both(app: &mut TestApp) {

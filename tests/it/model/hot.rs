@@ -6,6 +6,7 @@ use std::sync::Arc;
 use liebian::clock::Clock;
 use liebian::group_buy::PROGRAM;
 use liebian::hot::entry::{Change, Entry};
+use liebian::hot::shelf::{has_shelves, rows};
 use liebian::hot::{Class, Decided, Engine, Program, program};
 use liebian::id::CampaignId;
 
@@ -72,7 +73,14 @@ impl Campaign {
 
     /// Changes a field behind the program's back.
     pub async fn tamper(&self, table: &str, field: &str, value: &[u8]) {
-        let _: i64 = self.engine.redis().command("HSET", &[self.key(table).as_bytes(), field.as_bytes(), value]).await.unwrap();
+        let (mut place, mut value) = (field.as_bytes().to_vec(), value.to_vec());
+        if has_shelves(table) {
+            // Alone on its shelf.
+            let length = |text: &[u8]| u8::try_from(text.len()).unwrap();
+            value = [&[128 + length(&place)], &*place, &[length(&value)], &*value].concat();
+            place = vec![place[0], place[1], 97 + place.get(2).unwrap_or(&0) % 16];
+        }
+        let _: i64 = self.engine.redis().command("HSET", &[self.key(table).as_bytes(), &place, &value]).await.unwrap();
     }
 
     /// Sets a timer behind the program's back.
@@ -94,6 +102,7 @@ impl Campaign {
             } else {
                 self.command("HGETALL", &[key.as_bytes()]).await
             };
+            let pairs = if has_shelves(table) { unshelved(&pairs) } else { pairs };
             for pair in pairs.chunks(2) {
                 let field = text(&pair[0]);
                 if table == "meta" {
@@ -119,6 +128,11 @@ impl Campaign {
         }
         log
     }
+}
+
+/// The rows on shelves, each after its name.
+fn unshelved(shelves: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    shelves.chunks(2).flat_map(|pair| rows(&pair[1]).unwrap()).flat_map(|(name, row)| [name.into_bytes(), row]).collect()
 }
 
 #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "scores are whole numbers below 2^53")]

@@ -5,7 +5,6 @@ use liebian::campaign::rules::Rules;
 use liebian::group_buy::ops::Alternative;
 use liebian::group_buy::row::RoomRow;
 use liebian::hot::RawAnswer;
-use liebian::hot::row::Layout;
 use liebian::order::row::OrderRow;
 use rmpv::Value;
 use serde::de::DeserializeOwned;
@@ -59,15 +58,6 @@ pub fn row<T: liebian::hot::Row>(packed: &[u8]) -> T {
     T::read(packed).unwrap_or_else(|error| panic!("{error}: {packed:?}"))
 }
 
-/// Four counters, of one byte each while they fit.
-fn counters(packed: &[u8]) -> [i64; 4] {
-    let mut layout = Layout::of(packed);
-    let width = if packed.len() == 4 { 1 } else { 4 };
-    let counters = [(); 4].map(|()| layout.number(width).unwrap());
-    layout.end().unwrap();
-    counters
-}
-
 impl Cell {
     /// Reads a field.
     pub fn read(table: &str, field: &str, packed: &[u8]) -> Self {
@@ -77,7 +67,7 @@ impl Cell {
             ("stock", _) => Self::Row(Row::Stock(row(packed))),
             ("rooms", _) => Self::Row(Row::Room(row(packed))),
             ("orders", _) => Self::Row(Row::Order(row(packed))),
-            ("users", _) => Self::User(counters(packed)),
+            ("users", _) => Self::User(liebian::campaign::live::counters(packed).unwrap()),
             ("devices", _) => Self::Text(String::from_utf8(packed.to_vec()).unwrap()),
             ("keys", _) => {
                 let (body, said) = remembered(packed);
