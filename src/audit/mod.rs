@@ -2,7 +2,8 @@
 //!
 //! The log in SQL is read from its first entry, its chain checked and its changes folded. The fold must give the hot state, and the SQL
 //! tables must tell the same as the fold; then the invariants are counted on it ([`invariants`]). What changes while the audit reads is
-//! left out of the comparison, never out of the invariants: lag alone makes nothing wrong.
+//! left out of the comparison, never out of the invariants: lag alone makes nothing wrong. So SQL's tables are compared as suspects first
+//! ([`Suspects`]), and judged when the log has been read once more.
 
 pub mod fold;
 pub mod invariants;
@@ -66,6 +67,43 @@ impl Check {
     }
 }
 
+/// A table of SQL compared with the fold: what differs is wrong unless its row moved meanwhile.
+#[derive(Debug)]
+pub struct Suspects {
+    name: &'static str,
+    /// The table of hot state that the rows belong to.
+    table: &'static str,
+    /// Rows of SQL that were compared.
+    pub count: usize,
+    /// The row that each is about, "" where it is about all, and what is wrong.
+    differ: Vec<(String, String)>,
+}
+
+impl Suspects {
+    /// Of the check of this name, before anything was compared.
+    #[must_use]
+    pub const fn new(name: &'static str, table: &'static str) -> Self {
+        Self { name, table, count: 0, differ: Vec::new() }
+    }
+
+    /// A row that is not what the log says.
+    pub fn differs(&mut self, row: &str, what: String) {
+        self.differ.push((row.to_owned(), what));
+    }
+
+    /// So many rows the log has at least.
+    fn expect(&mut self, expected: usize) {
+        if self.count < expected {
+            self.differs("", format!("SQL has {} {}, the log {expected}", self.count, self.table));
+        }
+    }
+
+    fn judged(self, fold: &Fold) -> Check {
+        let stayed = self.differ.into_iter().filter(|(row, _)| !fold.just_moved(self.table, row));
+        Check::new(self.name, format!("{} compared", self.count), &stayed.map(|(_, what)| what).collect::<Vec<_>>())
+    }
+}
+
 /// Audits a campaign whose lane is open here.
 ///
 /// # Errors
@@ -90,15 +128,22 @@ pub async fn run(
     wait_for_sql(store, campaign, end.place).await?;
     fold.moved.clear();
     fold.read_to_end(projector, campaign).await?;
-    let mut checks = vec![fold.chain_check(), fold.hot_check(&hot, before)];
-    checks.push(sql_orders(store, campaign, &fold).await?);
-    checks.push(sql_rooms(store, campaign, &fold).await?);
-    checks.push(sql_chains(store, campaign, &fold).await?);
+    let mut checks = vec![fold.hot_check(&hot, before)];
+    fold.moved.clear();
+    let mut suspects = vec![
+        sql_orders(store, campaign, &fold).await?,
+        sql_rooms(store, campaign, &fold).await?,
+        sql_chains(store, campaign, &fold).await?,
+        sql_refunds(store, campaign, &fold, end.now).await?,
+    ];
     checks.extend(invariants::all(&fold));
     if std::ptr::eq(program, &raw const *referral::PROGRAM) {
         checks.extend(referral::audit::checks(store, campaign, &fold, end.now).await?);
+        suspects.extend(referral::audit::suspects(store, campaign, &fold).await?);
     }
-    checks.push(sql_refunds(store, campaign, &fold, end.now).await?);
+    fold.read_to_end(projector, campaign).await?;
+    checks.extend(suspects.into_iter().map(|suspects| suspects.judged(&fold)));
+    checks.insert(0, fold.chain_check());
     checks.extend(money::checks(store, campaign).await?);
     checks.push(timers(&fold, end.now));
     checks.push(parked(store, campaign).await?);
@@ -139,97 +184,82 @@ async fn parked(store: &Store, campaign: CampaignId) -> Result<Check, StoreError
 type SqlOrder = (String, String, i64, i64, i64, i64);
 
 /// SQL's orders say what the log says.
-async fn sql_orders(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Check, StoreError> {
+async fn sql_orders(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
     const ORDERS: &str = "SELECT id, state, quantity, amount_fen, paid_fen, refunded_fen FROM orders \
                           WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), String::new());
+    let (mut found, mut after) = (Suspects::new("sql_orders_equal_log", "orders"), String::new());
     loop {
         let rows = fetch_all!(store, SqlOrder, ORDERS, campaign, &after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after.clone_from(&last.0);
-        count += rows.len();
+        found.count += rows.len();
         for (id, state, quantity, amount, paid, refunded) in rows {
             let hot = id.parse::<OrderId>().map(|id| id.hot().to_owned()).unwrap_or_default();
-            if fold.just_moved("orders", &hot) {
-                continue;
-            }
             let told = fold.row::<OrderRow>("orders", &hot).map(|row| {
                 let state = serde_json::to_value(row.state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
                 (state, row.quantity, row.amount, row.paid, row.refunded)
             });
             if told.as_ref() != Some(&(state, quantity, amount, paid, refunded)) {
-                wrong.push(format!("{id} differs"));
+                found.differs(&hot, format!("{id} differs"));
             }
         }
     }
-    let expected = fold.table("orders").count();
-    if count < expected {
-        wrong.push(format!("SQL has {count} orders, the log {expected}"));
-    }
-    Ok(Check::new("sql_orders_equal_log", format!("{count} orders"), &wrong))
+    found.expect(fold.table("orders").count());
+    Ok(found)
 }
 
 /// SQL's rooms say what the log says.
-async fn sql_rooms(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Check, StoreError> {
+async fn sql_rooms(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
     const ROOMS: &str = "SELECT id, state, seats_taken, seats_paid FROM rooms WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), String::new());
+    let (mut found, mut after) = (Suspects::new("sql_rooms_equal_log", "rooms"), String::new());
     loop {
         let rows = fetch_all!(store, (String, String, i64, i64), ROOMS, campaign, &after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after.clone_from(&last.0);
-        count += rows.len();
+        found.count += rows.len();
         for (id, state, taken, paid) in rows {
             let hot = id.parse::<crate::id::RoomId>().map(|id| id.hot().to_owned()).unwrap_or_default();
-            if fold.just_moved("rooms", &hot) {
-                continue;
-            }
             let told = fold.row::<crate::group_buy::row::RoomRow>("rooms", &hot).map(|row| {
                 let state = serde_json::to_value(row.state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
                 (state, row.taken(), row.paid())
             });
             if told != Some((state, taken, paid)) {
-                wrong.push(format!("{id} differs"));
+                found.differs(&hot, format!("{id} differs"));
             }
         }
     }
-    let expected = fold.table("rooms").count();
-    if count < expected {
-        wrong.push(format!("SQL has {count} rooms, the log {expected}"));
-    }
-    Ok(Check::new("sql_rooms_equal_log", format!("{count} rooms"), &wrong))
+    found.expect(fold.table("rooms").count());
+    Ok(found)
 }
 
 /// SQL's chains say what the log says.
-async fn sql_chains(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Check, StoreError> {
+async fn sql_chains(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
     const CHAINS: &str =
         "SELECT id, state, price_fen, cuts_taken, helps FROM chains WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), String::new());
+    let (mut found, mut after) = (Suspects::new("sql_chains_equal_log", "chains"), String::new());
     loop {
         let rows = fetch_all!(store, (String, String, i64, i64, i64), CHAINS, campaign, &after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after.clone_from(&last.0);
-        count += rows.len();
+        found.count += rows.len();
         for (id, state, price, taken, helps) in rows {
             let hot = id.parse::<ChainId>().map(|id| id.hot().to_owned()).unwrap_or_default();
             let told = fold.row::<ChainRow>("chains", &hot);
             let told = told.map(|row| (row.state.word(), row.price, row.taken, i64::try_from(row.helps()).unwrap_or(i64::MAX)));
-            if told != Some((state.as_str(), price, taken, helps)) && !fold.just_moved("chains", &hot) {
-                wrong.push(format!("{id} differs"));
+            if told != Some((state.as_str(), price, taken, helps)) {
+                found.differs(&hot, format!("{id} differs"));
             }
         }
     }
-    let expected = fold.table("chains").count();
-    if count < expected {
-        wrong.push(format!("SQL has {count} chains, the log {expected}"));
-    }
-    Ok(Check::new("sql_chains_equal_log", format!("{count} chains"), &wrong))
+    found.expect(fold.table("chains").count());
+    Ok(found)
 }
 
 /// So long, in ms, an order may not know yet that its refund was carried out.
 const TOLD_WITHIN: i64 = 60_000;
 
 /// Every refund that an order counts is one row of SQL with that amount, done exactly where the order says so, or a moment before.
-async fn sql_refunds(store: &Store, campaign: CampaignId, fold: &Fold, now: i64) -> Result<Check, StoreError> {
+async fn sql_refunds(store: &Store, campaign: CampaignId, fold: &Fold, now: i64) -> Result<Suspects, StoreError> {
     const REFUNDS: &str =
         "SELECT refund_no, amount_fen, state, done_at FROM refunds WHERE campaign_id = $1 AND refund_no > $2 ORDER BY refund_no LIMIT $3";
     let mut told = BTreeMap::new();
@@ -243,22 +273,23 @@ async fn sql_refunds(store: &Store, campaign: CampaignId, fold: &Fold, now: i64)
         let told_of = |(number, amount, state, at): (String, Fen, String, _)| (number, (amount.get(), state == "done", on_its_way(at)));
         told.extend(rows.into_iter().map(told_of));
     }
-    let mut wrong = Vec::new();
-    let count = told.len();
+    let mut found = Suspects::new("refunds_once", "orders");
+    found.count = told.len();
     for (hot, order) in fold.rows::<OrderRow>("orders") {
         let Ok(id) = OrderId::from_hot(campaign, &hot) else { continue };
         for (place, refund) in (1_i64..).zip(&order.refunds) {
             let number = refund_no(id, place);
             match told.remove(&number) {
-                Some((amount, done, on_its_way))
-                    if amount == refund.0 && (done == (refund.1 == 1) || (done && on_its_way) || fold.just_moved("orders", &hot)) => {}
-                Some(_) => wrong.push(format!("{number} differs")),
-                None => wrong.push(format!("{number} is missing in SQL")),
+                Some((amount, done, on_its_way)) if amount == refund.0 && (done == (refund.1 == 1) || (done && on_its_way)) => {}
+                Some(_) => found.differs(&hot, format!("{number} differs")),
+                None => found.differs(&hot, format!("{number} is missing in SQL")),
             }
         }
     }
-    wrong.extend(told.keys().filter(|number| !fold.just_moved("orders", &hot_of(number))).map(|number| format!("{number} is in no order")));
-    Ok(Check::new("refunds_once", format!("{count} refunds, each once"), &wrong))
+    for number in told.keys() {
+        found.differs(&hot_of(number), format!("{number} is in no order"));
+    }
+    Ok(found)
 }
 
 /// The hot id of the order that a refund's number begins with.

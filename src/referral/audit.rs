@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::projection::shown;
 use super::rates::reversed;
 use super::row::{BondRow, LevelRow, RewardState, SaleRow, SpentRow};
-use crate::audit::Check;
 use crate::audit::fold::Fold;
+use crate::audit::{Check, Suspects};
 use crate::campaign::rules::ReferralRules;
 use crate::id::{CampaignId, UserId};
 use crate::money::Fen;
@@ -30,10 +30,16 @@ pub async fn checks(store: &Store, campaign: CampaignId, fold: &Fold, now: i64) 
     Ok(vec![
         Check::new("bonds_make_a_tree", format!("{} bonds", bonds.len()), &tree(&bonds, now)),
         Check::new("rewards_keep_their_budget", format!("{granted} rewards, {} fen", spent.total), &wrong),
-        sql_bonds(store, campaign, fold, &bonds).await?,
-        sql_rewards(store, campaign, fold, &sales).await?,
         follow_sales(store, campaign).await?,
     ])
+}
+
+/// SQL's bonds and rewards beside the log's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn suspects(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<[Suspects; 2], StoreError> {
+    Ok([sql_bonds(store, campaign, fold).await?, sql_rewards(store, campaign, fold).await?])
 }
 
 /// Nobody invites themselves, and who goes up from bond to bond comes to an end.
@@ -101,10 +107,12 @@ fn level_wrong(own: &LevelRow, sale: &SaleRow) -> Option<String> {
 }
 
 /// SQL's bonds are the log's.
-async fn sql_bonds(store: &Store, campaign: CampaignId, fold: &Fold, bonds: &BTreeMap<String, BondRow>) -> Result<Check, StoreError> {
+async fn sql_bonds(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
     const BONDS: &str = "SELECT user_id, inviter_id, bound_at, expires_at FROM bonds WHERE campaign_id = $1 AND user_id > $2 \
                          ORDER BY user_id LIMIT $3";
-    let (mut told, mut wrong, mut after) = (BTreeSet::new(), Vec::new(), String::new());
+    let bonds: BTreeMap<String, BondRow> = fold.rows("bonds").collect();
+    let mut found = Suspects::new("sql_bonds_equal_log", "bonds");
+    let (mut told, mut after) = (BTreeSet::new(), String::new());
     loop {
         let rows = fetch_all!(store, (UserId, UserId, i64, Option<i64>), BONDS, campaign, &after, PAGE)?;
         let Some(last) = rows.last() else { break };
@@ -113,25 +121,28 @@ async fn sql_bonds(store: &Store, campaign: CampaignId, fold: &Fold, bonds: &BTr
             let same = bonds.get(user.hot()).is_some_and(|bond| {
                 (bond.inviter.as_str(), bond.bound_at, bond.expires_at) == (inviter.hot(), bound_at, expires_at.unwrap_or(0))
             });
-            if !same && !fold.just_moved("bonds", user.hot()) {
-                wrong.push(format!("the bond of {user} differs"));
+            if !same {
+                found.differs(user.hot(), format!("the bond of {user} differs"));
             }
             told.insert(user.hot().to_owned());
         }
     }
-    let missing = bonds.keys().filter(|user| !told.contains(*user) && !fold.just_moved("bonds", user));
-    wrong.extend(missing.map(|user| format!("the bond of {user} is missing in SQL")));
-    Ok(Check::new("sql_bonds_equal_log", format!("{} bonds", told.len()), &wrong))
+    for user in bonds.keys().filter(|user| !told.contains(*user)) {
+        found.differs(user, format!("the bond of {user} is missing in SQL"));
+    }
+    found.count = told.len();
+    Ok(found)
 }
 
 /// One reward as SQL has it: order, level, user, state, amount, back.
 type SqlReward = (String, i64, UserId, String, i64, i64);
 
 /// SQL's rewards are the log's: at most one a level of each sale.
-async fn sql_rewards(store: &Store, campaign: CampaignId, fold: &Fold, sales: &BTreeMap<String, SaleRow>) -> Result<Check, StoreError> {
+async fn sql_rewards(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
     const REWARDS: &str = "SELECT order_number, level, user_id, state, amount_fen, reversed_fen FROM rewards \
                            WHERE campaign_id = $1 AND (order_number, level) > ($2, $3) ORDER BY order_number, level LIMIT $4";
-    let (mut count, mut wrong, mut after) = (0_usize, Vec::new(), (String::new(), 0_i64));
+    let sales: BTreeMap<String, SaleRow> = fold.rows("sales").collect();
+    let (mut found, mut after) = (Suspects::new("sql_rewards_equal_log", "sales"), (String::new(), 0_i64));
     loop {
         let rows = fetch_all!(store, SqlReward, REWARDS, campaign, &after.0, after.1, PAGE)?;
         let Some(last) = rows.last() else { break };
@@ -142,17 +153,18 @@ async fn sql_rewards(store: &Store, campaign: CampaignId, fold: &Fold, sales: &B
                 let word = shown(own).map(|(word, _)| word);
                 (own.user.as_str(), word, own.fen, own.back) == (user.hot(), Some(state.as_str()), amount, back)
             });
-            if !same && !fold.just_moved("sales", &order) {
-                wrong.push(format!("level {level} of {order} differs"));
+            if !same {
+                found.differs(&order, format!("level {level} of {order} differs"));
             }
-            count += 1;
+            found.count += 1;
         }
     }
     let expected = sales.values().flat_map(|sale| [&sale.level1, &sale.level2]).filter(|own| shown(own).is_some()).count();
-    if count < expected {
-        wrong.push(format!("SQL has {count} rewards, the log {expected}"));
+    if found.count < expected {
+        let what = format!("SQL has {} rewards, the log {expected}", found.count);
+        found.differs("", what);
     }
-    Ok(Check::new("sql_rewards_equal_log", format!("{count} rewards"), &wrong))
+    Ok(found)
 }
 
 /// A reward beside its sale.

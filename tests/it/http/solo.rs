@@ -35,7 +35,29 @@ fn keeping(stock: i64, tiers: &Value) -> Value {
         "tiers": tiers}], "limits": {"quantity_per_order": 2, "rooms_opened_per_user": 3}, "room_ttl_seconds": 600, "payment_ttl_seconds": 300})
 }
 
+/// Orders, one after the other, until it is dropped.
+async fn go_on_buying(app: &TestApp, campaign: &str) {
+    let shopper = app.shopper("Solo").await;
+    loop {
+        buy(app, &shopper, campaign, 1).await.expect(201);
+    }
+}
+
 served! {
+    async fn the_audit_of_a_campaign_in_full_swing_finds_nothing(app: &mut TestApp) {
+        let campaign = app.publish(&alone(100_000, &json!({"orders_per_user": 10_000, "unpaid_per_user": 10_000}))).await;
+        let audits = async {
+            for _ in 0..12 {
+                audited(app, &campaign).await;
+            }
+        };
+        let load = join_all((0..6).map(|_| go_on_buying(app, &campaign)));
+        tokio::select! {
+            () = audits => {}
+            _never = load => unreachable!("it goes on"),
+        }
+    }
+
     async fn what_is_bought_alone_is_certain_as_soon_as_it_is_paid(app: &mut TestApp) {
         let campaign = app.publish(&alone(10, &json!({"quantity_per_order": 3}))).await;
         let ada = app.shopper("Ada").await;
