@@ -152,6 +152,9 @@ pub struct Effort {
     /// Seconds between two reconciliations with the payment provider's books; 0: only when asked
     #[arg(long, env = "LIEBIAN_RECONCILE_SECONDS", default_value_t = 3600, global = true)]
     pub reconcile_seconds: u32,
+    /// Pay out withdrawals that their campaigns let pass without anybody's approval; false: an operator approves each
+    #[arg(long, env = "LIEBIAN_AUTO_APPROVE", action = clap::ArgAction::Set, default_value_t = true, global = true)]
+    pub auto_approve: bool,
 }
 
 /// The settings, complete.

@@ -13,7 +13,7 @@ use crate::id::CampaignId;
 /// `<campaign>:<epoch>:<seq>`: where in the campaign's one order of things this was decided.
 pub const SEQ: &str = "liebian-seq";
 /// `true` when an `Idempotency-Key` gave the first answer again.
-const REPLAY: &str = "idempotent-replay";
+pub const REPLAY: &str = "idempotent-replay";
 
 /// Where an op was decided, for the answer's headers.
 #[derive(Clone, Copy, Debug)]

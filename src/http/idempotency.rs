@@ -5,6 +5,10 @@
 //! [`once`], which keeps answers in SQL: `#[post("/v1/shares", wrap = "from_fn(idempotency::once)")]`.
 //!
 //! A row without an answer means that the first request is at work. It counts as abandoned after `LEASE`: a process that died.
+//!
+//! The answer is written after the work is done, by another transaction. A process that dies in between, or that does not learn whether its work
+//! holds, leaves no answer, and the repeat goes to the handler. So whatever must not happen twice recognises its own repeat: money taken out keeps
+//! the key in its own row ([`crate::withdrawal::asking`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -329,13 +333,14 @@ async fn forget(app: &App, key: &IdempotencyKey) {
     }
 }
 
-/// Deletes the answers that a person's requests got, and operators' on that person and their orders. Those still at work stay.
+/// Deletes the answers that a person's requests got, and operators' on that person, their orders and withdrawals. Those still at work stay.
 ///
 /// # Errors
 /// When the database does not do it.
 pub async fn forget_person(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
     const FORGET: &str = "DELETE FROM idempotency_keys WHERE status IS NOT NULL AND about <> '' \
-                          AND (about = $1 OR about IN (SELECT id FROM orders WHERE user_id = $1))";
+                          AND (about = $1 OR about IN (SELECT id FROM orders WHERE user_id = $1) \
+                          OR about IN (SELECT id FROM withdrawals WHERE user_id = $1))";
     execute!(&mut *tx, FORGET, user).map(|_rows| ())
 }
 

@@ -1,7 +1,8 @@
 //! Forgetting a person while the books stay whole.
 //!
 //! What is erased: name, the login's own id of the person (who logs in again is somebody new), all sessions, what operators wrote on the
-//! person's orders, words about them in the audit log, and the answers kept for Idempotency-Keys that were about them. What stays: orders, payments, links and the log, under the engine's own random id, which
+//! person's orders and why they rejected withdrawals, words about person, orders and withdrawals in the audit log, and the answers kept for
+//! Idempotency-Keys that were about them. What stays: orders, payments, withdrawals, links and the log, under the engine's own random id, which
 //! leads to nobody any more; and the keyed hashes of devices, which limits hang on. Reasons of refunds stay in the books: they are no place for
 //! personal data, and their fields say so.
 
@@ -28,7 +29,7 @@ use crate::store::{StoreError, Tx, execute, fetch_all, fetch_optional};
 /// Rows of the audit log at once.
 const AT_ONCE: i64 = 500;
 /// Members of an audit row that may hold words about a person.
-const PERSONAL: [&str; 5] = ["reason", "reference", "metadata", "display_name", "external_user_id"];
+const PERSONAL: [&str; 7] = ["reason", "reference", "metadata", "display_name", "external_user_id", "confirmation", "last_error"];
 /// What stands in their place.
 const ERASED: &str = "(erased)";
 
@@ -62,6 +63,7 @@ pub async fn erase(app: Data<App>, operator: Operator<Admin>, id: Id<UserId>, bo
     if execute!(&mut tx, FORGET, format!("\u{1}{user}"), now, user)? == 1 {
         execute!(&mut tx, "UPDATE orders SET metadata = NULL WHERE user_id = $1", user)?;
         execute!(&mut tx, "UPDATE bond_history SET reason = $1 WHERE user_id = $2 AND reason IS NOT NULL", ERASED, user)?;
+        execute!(&mut tx, "UPDATE withdrawals SET reason = $1 WHERE user_id = $2 AND reason IS NOT NULL", ERASED, user)?;
         forget_words(&mut tx, user).await?;
         idempotency::forget_person(&mut tx, user).await?;
         revocation::end_all_of(&mut tx, user, now).await?;
@@ -76,10 +78,10 @@ pub async fn erase(app: Data<App>, operator: Operator<Admin>, id: Id<UserId>, bo
     Ok(HttpResponse::Ok().json(ErasedView { user_id: user, erased_at }))
 }
 
-/// Takes the words out of what the audit log holds about a person and their orders; figures stay.
+/// Takes the words out of what the audit log holds about a person, their orders and withdrawals; figures stay.
 async fn forget_words(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
-    const ABOUT: &str = "SELECT id, before, after FROM audit_log WHERE (target = $1 OR target IN (SELECT id FROM orders WHERE user_id = $1)) \
-                         AND id > $2 ORDER BY id LIMIT $3";
+    const ABOUT: &str = "SELECT id, before, after FROM audit_log WHERE (target = $1 OR target IN (SELECT id FROM orders WHERE user_id = $1) \
+                         OR target IN (SELECT id FROM withdrawals WHERE user_id = $1)) AND id > $2 ORDER BY id LIMIT $3";
     const REPLACE: &str = "UPDATE audit_log SET before = $1, after = $2 WHERE id = $3";
     let mut after_id = String::new();
     loop {
@@ -127,6 +129,11 @@ mod tests {
 
     #[test]
     fn words_go_and_figures_stay() {
+        let payout = json!({"amount_fen": 500, "confirmation": {"account": "138"}, "last_error": "no account of Ada"});
+        assert_eq!(
+            without_words(&payout.to_string()),
+            json!({"amount_fen": 500, "confirmation": {}, "last_error": "(erased)"}).to_string()
+        );
         let row = json!({"order": {"paid_fen": 4950, "reason": "Mr Zhang called", "metadata": {"phone": "138"}, "share_token": null},
             "asked": {"amount_fen": 100, "reason": "x"}, "list": [{"display_name": "Ada"}], "reason": null});
         let bare = json!({"order": {"paid_fen": 4950, "reason": "(erased)", "metadata": {}, "share_token": null},

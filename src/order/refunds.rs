@@ -1,6 +1,6 @@
 //! Refunds: rows of SQL that the log makes, each executed by its provider under one number until it is done.
 //!
-//! A try that fails is followed by the next after a pause that doubles up to an hour. After so many tries (`LIEBIAN_REFUND_TRIES`) the refund is
+//! A try that fails is followed by the next after a pause that doubles up to an hour. After so many in a row (`LIEBIAN_REFUND_TRIES`) the refund is
 //! `stuck`: listed for a person, who looks into it and has it tried again. The number never changes, so that whatever became of earlier tries
 //! (failed, lost, answered too late) the provider executes it once.
 
@@ -30,13 +30,14 @@ struct Row {
     transaction_id: String,
     amount_fen: i64,
     attempts: i64,
+    failures: i64,
     next_attempt_at: i64,
 }
 
 impl Cashier {
     /// Tries the refunds that are due, unless too many tries have failed lately; answers whether there were any.
     pub(super) async fn refunds(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, attempts, next_attempt_at FROM refunds \
+        const DUE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, attempts, failures, next_attempt_at FROM refunds \
                            WHERE state = 'pending' AND provider = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3";
         if self.provider.name() == SHOP || self.pauses(Call::Refund).await? {
             return Ok(false); // people of the shop work through theirs
@@ -55,9 +56,8 @@ impl Cashier {
     /// # Errors
     /// Those of the database.
     pub async fn retry_refund(&self, refund_no: &str) -> Result<(), StoreError> {
-        const RESET: &str =
-            "UPDATE refunds SET state = 'pending', attempts = 0, next_attempt_at = $1 WHERE refund_no = $2 AND state <> 'done'";
-        const ONE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, attempts, next_attempt_at FROM refunds \
+        const RESET: &str = "UPDATE refunds SET state = 'pending', attempts = 0, failures = 0, next_attempt_at = $1 WHERE refund_no = $2 AND state <> 'done'";
+        const ONE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, attempts, failures, next_attempt_at FROM refunds \
                            WHERE refund_no = $1 AND state = 'pending' AND provider = $2";
         execute!(&self.store, RESET, self.clock.now(), refund_no)?;
         if let Some(row) = fetch_optional!(&self.store, Row, ONE, refund_no, self.provider.name())?
@@ -83,7 +83,7 @@ impl Cashier {
                             WHERE refund_no = $2 AND state = 'pending' AND next_attempt_at = $3";
         let now = self.clock.now();
         if row.order_id.parse().is_ok_and(|order| !self.is_open(order)) {
-            self.put_off(row, now.plus_seconds(RECOVERING)).await?;
+            self.put_off(row, row.failures, now.plus_seconds(RECOVERING)).await?;
             return Ok(true);
         }
         if execute!(&self.store, TAKE, now.plus_seconds(LEASE), &row.refund_no, row.next_attempt_at)? == 0 {
@@ -95,27 +95,26 @@ impl Cashier {
             Ok(Refunding::Done) => {
                 if let Err(trouble) = self.refunded(&row.refund_no, &row.order_id).await {
                     tracing::info!(refund = row.refund_no, %trouble, "refund will be told again");
-                    self.put_off(row, now.plus_seconds(pause(row.attempts + 1))).await?;
+                    self.put_off(row, 0, now.plus_seconds(pause(row.attempts + 1))).await?;
                 }
                 Ok(true)
             }
-            Ok(Refunding::UnderWay) => self.put_off(row, now.plus_seconds(pause(row.attempts + 1))).await.map(|()| true),
+            Ok(Refunding::UnderWay) => self.put_off(row, 0, now.plus_seconds(pause(row.attempts + 1))).await.map(|()| true),
             Err(error) => self.refund_failed(row, &error, now).await.map(|()| false),
         }
     }
 
-    async fn put_off(&self, row: &Row, until: UnixMs) -> Result<(), StoreError> {
-        const LATER: &str = "UPDATE refunds SET next_attempt_at = $1 WHERE refund_no = $2 AND state = 'pending'";
-        execute!(&self.store, LATER, until, &row.refund_no).map(|_rows| ())
+    async fn put_off(&self, row: &Row, failures: i64, until: UnixMs) -> Result<(), StoreError> {
+        const LATER: &str = "UPDATE refunds SET failures = $1, next_attempt_at = $2 WHERE refund_no = $3 AND state = 'pending'";
+        execute!(&self.store, LATER, failures, until, &row.refund_no).map(|_rows| ())
     }
 
     async fn refund_failed(&self, row: &Row, error: &ProviderError, now: UnixMs) -> Result<(), StoreError> {
-        const FAILED: &str =
-            "UPDATE refunds SET last_error = $1, next_attempt_at = $2, state = $3 WHERE refund_no = $4 AND state = 'pending'";
-        let tries = row.attempts + 1;
-        let state = if tries >= self.tries { "stuck" } else { "pending" };
-        execute!(&self.store, FAILED, error.to_string(), now.plus_seconds(pause(tries)), state, &row.refund_no)?;
-        tracing::warn!(refund = row.refund_no, tries, state, %error, "a refund was not executed");
+        const FAILED: &str = "UPDATE refunds SET last_error = $1, failures = $2, next_attempt_at = $3, state = $4 WHERE refund_no = $5 AND state = 'pending'";
+        let failures = row.failures + 1;
+        let state = if failures >= self.tries { "stuck" } else { "pending" };
+        execute!(&self.store, FAILED, error.to_string(), failures, now.plus_seconds(pause(failures)), state, &row.refund_no)?;
+        tracing::warn!(refund = row.refund_no, failures, state, %error, "a refund was not executed");
         self.budget.failed(Call::Refund, now).await
     }
 

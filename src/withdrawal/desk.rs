@@ -20,6 +20,7 @@ use crate::http::problem::Problem;
 use crate::id::{UserId, WithdrawalId};
 use crate::operator::audit::{Change, audit};
 use crate::operator::reason;
+use crate::order::provider::SHOP;
 use crate::store::{StoreError, Tx};
 
 /// Which withdrawals to list.
@@ -46,13 +47,16 @@ struct WithdrawalQuery {
 #[serde(deny_unknown_fields)]
 pub struct Reject {
     /// Why, in words that its user reads; not blank, no control characters. It stays in the books: no personal data.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
+        nullable = false,
+        required = false,
         min_length = 1,
         max_length = 200,
         pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
         example = "The account name does not match"
     )]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// Withdrawals of all shoppers, newest first; with `Accept: text/csv` all of them.
@@ -86,7 +90,7 @@ pub async fn read(app: Data<App>, _operator: Operator<Viewer>, id: Id<Withdrawal
     Ok(HttpResponse::Ok().json(found(&app, id.0).await?))
 }
 
-/// Let a withdrawal be paid out that waits for it. One that is approved already answers the same.
+/// Let a withdrawal be paid out that waits for it, by the provider that this server has now. One that is approved already answers the same.
 #[utoipa::path(tag = "operator: withdrawals", operation_id = "approve_withdrawal", params(("id" = WithdrawalId, Path)), request_body = Nothing,
     security(("operator" = ["finance"])), responses((status = 200, description = "The withdrawal", body = WithdrawalRecord)),
     extensions(("x-refusals" = json!([Code::NotFound, Code::WithdrawalState]))))]
@@ -100,14 +104,14 @@ pub async fn approve(
     let Nothing {} = body.0;
     let (by, now) = (&*operator.key.id, app.clock.now());
     let note = ("withdrawal.approve", json!({"state": State::Approved}));
-    if act(&app, id.0, by, note, async |tx| steps::approve(tx, id.0, by, now).await).await? {
+    if act(&app, id.0, by, note, async |tx| steps::approve(tx, id.0, payer(&app), by, now).await).await? {
         app.payer.wake.notify_one();
     }
-    settled(&app, id.0, |state| !matches!(state, State::Pending | State::Returned)).await
+    settled(&app, id.0, |record| !matches!(record.withdrawal.state, State::Pending | State::Returned)).await
 }
 
-/// Do not pay a withdrawal out: its money is available again. Only one that waits for approval, one that is `stuck` after you have made sure that it
-/// was not paid, or one that the shop pays out itself. One that was returned already answers the same.
+/// Do not pay a withdrawal out: its money is available again. One that waits for approval, one that is the shop's own to pay, or, after you have made
+/// sure that it was not paid, one that is `stuck` or is at a provider which this server no longer has. One that was returned already answers the same.
 #[utoipa::path(tag = "operator: withdrawals", operation_id = "reject_withdrawal", params(("id" = WithdrawalId, Path)), request_body = Reject,
     security(("operator" = ["finance"])), responses((status = 200, description = "The withdrawal", body = WithdrawalRecord)),
     extensions(("x-refusals" = json!([Code::NotFound, Code::WithdrawalState]))))]
@@ -118,15 +122,16 @@ pub async fn reject(
     id: Id<WithdrawalId>,
     body: Json<Reject>,
 ) -> Result<HttpResponse, Problem> {
-    let reason = reason(&body.0.reason)?;
+    let why = body.0.reason.as_deref().map(reason).transpose()?;
     let (by, now) = (&*operator.key.id, app.clock.now());
-    let note = ("withdrawal.reject", json!({"state": State::Returned, "reason": reason}));
-    act(&app, id.0, by, note, async |tx| steps::reject(tx, id.0, by, reason, now).await).await?;
-    settled(&app, id.0, |state| state == State::Returned).await
+    let note = ("withdrawal.reject", json!({"state": State::Returned, "reason": why}));
+    act(&app, id.0, by, note, async |tx| steps::reject(tx, id.0, payer(&app), (by, why), now).await).await?;
+    settled(&app, id.0, |record| record.withdrawal.state == State::Returned).await
 }
 
 /// Ask the provider again now, under the same number: for one that is being paid out or is stuck. One that is paid out answers the same. While too many
-/// calls have failed it waits for its turn.
+/// calls have failed it waits for its turn. One at a provider which this server no longer has cannot be tried: find out whether it was paid, then report
+/// or reject it.
 #[utoipa::path(tag = "operator: withdrawals", operation_id = "retry_withdrawal", params(("id" = WithdrawalId, Path)), request_body = Nothing,
     security(("operator" = ["finance"])), responses((status = 200, description = "The withdrawal after the try", body = WithdrawalRecord)),
     extensions(("x-refusals" = json!([Code::NotFound, Code::WithdrawalState]))))]
@@ -140,13 +145,19 @@ pub async fn retry(
     let Nothing {} = body.0;
     let now = app.clock.now();
     let note = ("withdrawal.retry", json!({"state": State::Approved}));
-    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, now).await).await? {
+    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), now).await).await? {
         app.payer.look(id.0).await?;
     }
-    settled(&app, id.0, |state| !matches!(state, State::Pending | State::Returned)).await
+    settled(&app, id.0, |record| match record.withdrawal.state {
+        State::Pending | State::Returned => false,
+        State::Approved | State::AwaitingUser | State::Stuck => record.provider == SHOP || record.provider == payer(&app),
+        State::Done => true,
+    })
+    .await
 }
 
-/// A person has paid it out: one that is the shop's own to pay, or one that is stuck. One that is paid out already answers the same.
+/// A person has paid it out: one that is the shop's own to pay, that is stuck, or that is at a provider which this server no longer has. One that is paid
+/// out already answers the same.
 #[utoipa::path(tag = "operator: withdrawals", operation_id = "report_withdrawal_paid", params(("id" = WithdrawalId, Path)), request_body = Nothing,
     security(("operator" = ["finance"])), responses((status = 200, description = "The withdrawal", body = WithdrawalRecord)),
     extensions(("x-refusals" = json!([Code::NotFound, Code::WithdrawalState]))))]
@@ -155,8 +166,8 @@ pub async fn done(app: Data<App>, operator: Operator<Finance>, id: Id<Withdrawal
     let Nothing {} = body.0;
     let (by, now) = (&*operator.key.id, app.clock.now());
     let note = ("withdrawal.done", json!({"state": State::Done}));
-    act(&app, id.0, by, note, async |tx| steps::paid_by_hand(tx, id.0, by, now).await).await?;
-    settled(&app, id.0, |state| state == State::Done).await
+    act(&app, id.0, by, note, async |tx| steps::paid_by_hand(tx, id.0, payer(&app), by, now).await).await?;
+    settled(&app, id.0, |record| record.withdrawal.state == State::Done).await
 }
 
 async fn found(app: &App, id: WithdrawalId) -> Result<WithdrawalRecord, Problem> {
@@ -184,10 +195,15 @@ async fn act(
 }
 
 /// The withdrawal, if it stands where the act leads to, by whomever; else the act is not possible.
-async fn settled(app: &App, id: WithdrawalId, fits: impl Fn(State) -> bool) -> Result<HttpResponse, Problem> {
+async fn settled(app: &App, id: WithdrawalId, fits: impl Fn(&WithdrawalRecord) -> bool) -> Result<HttpResponse, Problem> {
     let record = found(app, id).await?;
-    if fits(record.withdrawal.state) {
+    if fits(&record) {
         return Ok(HttpResponse::Ok().json(record));
     }
-    Err(Problem::new(Code::WithdrawalState).detail(format!("It is {}", record.withdrawal.state.word())))
+    Err(Problem::new(Code::WithdrawalState).detail(format!("It is {}, its provider {}", record.withdrawal.state.word(), record.provider)))
+}
+
+/// Who pays out for this server.
+fn payer(app: &App) -> &'static str {
+    app.payer.provider.name()
 }

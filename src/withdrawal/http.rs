@@ -10,7 +10,8 @@ use super::records::{self, WithdrawalView};
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
-use crate::http::body::Json;
+use crate::http::answer::REPLAY;
+use crate::http::body::{Json, KeyedJson};
 use crate::http::extract::Id;
 use crate::http::idempotency;
 use crate::http::page::{List, Page};
@@ -169,15 +170,19 @@ pub async fn mine(app: Data<App>, session: Session, page: Page) -> Result<HttpRe
     responses((status = 201, description = "The money is held and on its way", body = AskedWithdrawal)),
     extensions(("x-refusals" = json!([Code::BalanceTooLow, Code::RateLimited]))))]
 #[post("/v1/me/withdrawals", wrap = "from_fn(idempotency::once)")]
-pub async fn withdraw(app: Data<App>, session: Session, _device: Device, body: Json<NewWithdrawal>) -> Result<HttpResponse, Problem> {
-    let amount = body.0.amount_fen;
+pub async fn withdraw(app: Data<App>, session: Session, _device: Device, body: KeyedJson<NewWithdrawal>) -> Result<HttpResponse, Problem> {
+    let amount = body.body.amount_fen;
     if !(1..=MAX_FEN).contains(&amount.get()) {
         return Err(Problem::invalid("amount_fen", format!("must be 1 to {MAX_FEN}")));
     }
     // What was earned is in SQL before it is asked for.
     app.earnings_caught_up(session.user_id).await;
-    let withdrawal = asking::ask(&app, session.user_id, amount).await?.shown();
-    Ok(HttpResponse::Created().json(AskedWithdrawal { withdrawal }))
+    let asked = asking::ask(&app, session.user_id, amount, body.key.as_ref()).await?;
+    let mut created = HttpResponse::Created();
+    if asked.replayed {
+        created.insert_header((REPLAY, "true"));
+    }
+    Ok(created.json(AskedWithdrawal { withdrawal: asked.record.shown() }))
 }
 
 /// The sandbox provider's page: confirm a payout that waits for you, or turn it down. What does not wait stays as it is.

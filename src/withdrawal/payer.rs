@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::provider::{Outcome, Payout, PayoutProvider};
-use super::records::{self, State};
 use super::steps;
 use crate::clock::{Clock, UnixMs};
 use crate::config::Effort;
@@ -15,7 +14,7 @@ use crate::order::budget::{Budget, Call};
 use crate::order::cashier::{ROUND, pause};
 use crate::order::provider::{ProviderError, SHOP};
 use crate::order::refunds::{LEASE, answered};
-use crate::store::{Store, StoreError, execute, fetch_all, fetch_optional};
+use crate::store::{Store, StoreError, Tx, execute, fetch_all, fetch_optional};
 
 /// Pays withdrawals out.
 pub struct Payer {
@@ -24,7 +23,7 @@ pub struct Payer {
     /// Who pays new withdrawals out.
     pub provider: Arc<dyn PayoutProvider>,
     budget: Budget,
-    /// Tries after which a person is asked.
+    /// Failing tries in a row after which a person is asked.
     tries: i64,
     /// Wakes the worker before its next round.
     pub wake: Notify,
@@ -36,6 +35,7 @@ struct Row {
     user_id: UserId,
     amount_fen: Fen,
     attempts: i64,
+    failures: i64,
     next_attempt_at: UnixMs,
 }
 
@@ -52,7 +52,7 @@ impl Payer {
     /// # Errors
     /// Those of the database.
     pub async fn round(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "SELECT id, user_id, amount_fen, attempts, next_attempt_at FROM withdrawals \
+        const DUE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
                            WHERE state IN ('approved', 'awaiting_user') AND provider = $1 AND next_attempt_at <= $2 \
                            ORDER BY next_attempt_at LIMIT $3";
         if self.provider.name() == SHOP || self.pauses().await? {
@@ -72,7 +72,7 @@ impl Payer {
     /// # Errors
     /// Those of the database.
     pub async fn look(&self, id: WithdrawalId) -> Result<(), StoreError> {
-        const ONE: &str = "SELECT id, user_id, amount_fen, attempts, next_attempt_at FROM withdrawals \
+        const ONE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
                            WHERE id = $1 AND state IN ('approved', 'awaiting_user') AND provider = $2";
         if self.provider.name() != SHOP
             && !self.pauses().await?
@@ -101,24 +101,26 @@ impl Payer {
         let mut tx = self.store.begin().await?;
         let fine = match &outcome {
             Ok(Outcome::Done) => {
-                if !steps::done(&mut tx, row.id, now).await? && self.is_returned(row.id).await? {
+                if !steps::done(&mut tx, row.id, now).await? && steps::paid_after_return(&mut tx, row.id, now).await? {
+                    metrics::counter!("liebian_paid_after_return_total").increment(1);
                     tracing::error!(withdrawal = %row.id, "was paid out after it had been returned: a person must know");
                 }
                 true
             }
-            Ok(Outcome::Refused(reason)) => steps::refused(&mut tx, row.id, reason, now).await.map(|_news| true)?,
+            Ok(Outcome::Refused(reason)) => steps::refused(&mut tx, row.id, (reason, false), now).await.map(|_news| true)?,
+            Ok(Outcome::Declined(reason)) => steps::refused(&mut tx, row.id, (reason, true), now).await.map(|_news| true)?,
             Ok(Outcome::AwaitsUser(confirmation)) => {
                 steps::awaits_user(&mut tx, row.id, confirmation, (now, next)).await?;
                 true
             }
             Ok(Outcome::UnderWay) => {
-                const LATER: &str = "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user')";
+                const LATER: &str = "UPDATE withdrawals SET failures = 0, next_attempt_at = $1 \
+                                     WHERE id = $2 AND state IN ('approved', 'awaiting_user')";
                 execute!(&mut tx, LATER, next, row.id)?;
                 true
             }
             Err(error) => {
-                let stuck = row.attempts + 1 >= self.tries;
-                Self::failed(&mut tx, row, error, (now, next), stuck).await?;
+                self.failed(&mut tx, row, error, now).await?;
                 false
             }
         };
@@ -129,21 +131,12 @@ impl Payer {
         Ok(fine)
     }
 
-    async fn is_returned(&self, id: WithdrawalId) -> Result<bool, StoreError> {
-        let found = records::find(&self.store, id).await?;
-        Ok(found.is_some_and(|record| record.withdrawal.state == State::Returned))
-    }
-
-    async fn failed(
-        tx: &mut crate::store::Tx,
-        row: &Row,
-        error: &ProviderError,
-        (now, next): (UnixMs, UnixMs),
-        stuck: bool,
-    ) -> Result<(), StoreError> {
-        const FAILED: &str = "UPDATE withdrawals SET last_error = $1, next_attempt_at = $2, updated_at = $3, \
-                              state = CASE WHEN $4 THEN 'stuck' ELSE state END WHERE id = $5 AND state IN ('approved', 'awaiting_user')";
-        tracing::warn!(withdrawal = %row.id, tries = row.attempts + 1, stuck, %error, "a withdrawal was not paid out");
-        execute!(tx, FAILED, error.to_string(), next, now, stuck, row.id).map(|_row| ())
+    async fn failed(&self, tx: &mut Tx, row: &Row, error: &ProviderError, now: UnixMs) -> Result<(), StoreError> {
+        const FAILED: &str = "UPDATE withdrawals SET last_error = $1, failures = $2, next_attempt_at = $3, updated_at = $4, \
+                              state = CASE WHEN $5 THEN 'stuck' ELSE state END WHERE id = $6 AND state IN ('approved', 'awaiting_user')";
+        let failures = row.failures + 1;
+        let (stuck, next) = (failures >= self.tries, now.plus_seconds(pause(failures)));
+        tracing::warn!(withdrawal = %row.id, failures, stuck, %error, "a withdrawal was not paid out");
+        execute!(tx, FAILED, error.to_string(), failures, next, now, stuck, row.id).map(|_row| ())
     }
 }

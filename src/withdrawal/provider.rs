@@ -28,6 +28,8 @@ pub enum Outcome {
     AwaitsUser(Value),
     /// It was not paid out, and under this number never will be; why.
     Refused(String),
+    /// As [`Outcome::Refused`], because its user turned it down or did not confirm it in time.
+    Declined(String),
 }
 
 /// Whoever pays money out.

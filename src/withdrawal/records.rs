@@ -58,7 +58,7 @@ pub struct WithdrawalView {
     pub amount_fen: Fen,
     /// Where it stands.
     pub state: State,
-    /// Why the money came back.
+    /// Why the money came back; null where nobody said.
     #[schema(required = true, example = json!(null))]
     pub reason: Option<String>,
     /// While it awaits its user: what the client needs to confirm it.
@@ -92,9 +92,9 @@ pub struct WithdrawalRecord {
     #[serde(with = "crate::clock::rfc3339::option")]
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<UnixMs>,
-    /// Tries so far.
+    /// Tries so far, also those that were told to ask again later.
     pub attempts: i64,
-    /// What the provider said last, if it failed.
+    /// What the provider said last, if it failed; of one that is `returned` also that it was paid out nonetheless.
     #[schema(required = true)]
     pub last_error: Option<String>,
     /// When it is tried next, unless calls to the provider pause. Of meaning only while it is `approved` or `awaiting_user`.
@@ -223,7 +223,14 @@ pub async fn list(store: &Store, filter: &Filter, (before, id): (i64, &str), fet
     const OF_USER: &str = "SELECT * FROM withdrawals WHERE ($1 = '' OR state = $1) AND user_id = $2 \
                            AND created_at >= $3 AND created_at < $4 AND (created_at, id) < ($5, $6) \
                            ORDER BY created_at DESC, id DESC LIMIT $7";
-    let sql = if filter.user.is_empty() { LIST } else { OF_USER };
+    const OF_STATE: &str = "SELECT * FROM withdrawals WHERE state = $1 AND ($2 = '' OR user_id = $2) \
+                            AND created_at >= $3 AND created_at < $4 AND (created_at, id) < ($5, $6) \
+                            ORDER BY created_at DESC, id DESC LIMIT $7";
+    let sql = match (filter.user.is_empty(), filter.state) {
+        (false, _) => OF_USER,
+        (true, Some(_)) => OF_STATE,
+        (true, None) => LIST,
+    };
     let state = filter.state.map(State::word).unwrap_or_default();
     let rows = fetch_all!(store, Row, sql, state, &filter.user, filter.from, filter.to, before, id, fetch)?;
     rows.into_iter().map(Row::read).collect()

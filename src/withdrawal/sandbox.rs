@@ -19,18 +19,19 @@ impl Sandbox {
     async fn pay_out_once(&self, payout: Payout, begins: &str) -> Result<Outcome, ProviderError> {
         const MAKE: &str = "INSERT INTO sandbox_payouts (number, user_id, amount_fen, state, created_at) VALUES ($1, $2, $3, $4, $5) \
                             ON CONFLICT (number) DO NOTHING";
-        const TOO_LATE: &str = "UPDATE sandbox_payouts SET state = 'refused' WHERE number = $1 AND state = 'waiting' AND created_at <= $2";
-        const STATE: &str = "SELECT state FROM sandbox_payouts WHERE number = $1";
+        const TOO_LATE: &str = "UPDATE sandbox_payouts SET state = 'refused', declined = 'not confirmed in time' \
+                                WHERE number = $1 AND state = 'waiting' AND created_at <= $2";
+        const STATE: &str = "SELECT state, declined FROM sandbox_payouts WHERE number = $1";
         let Payout { number, user, amount } = payout;
         let now = self.clock.now();
         execute!(&self.store, MAKE, number, user, amount, begins, now)?;
-        let too_late = execute!(&self.store, TOO_LATE, number, now.plus_seconds(-PATIENCE))?;
-        let (state,) = fetch_one!(&self.store, (String,), STATE, number)?;
-        Ok(match state.as_str() {
-            "done" => Outcome::Done,
-            "waiting" => Outcome::AwaitsUser(json!({"confirm_path": format!("/v1/sandbox/withdrawals/{number}/confirm")})),
-            _ if too_late > 0 => Outcome::Refused("not confirmed in time".to_owned()),
-            _ => Outcome::Refused("refused by the sandbox".to_owned()),
+        execute!(&self.store, TOO_LATE, number, now.plus_seconds(-PATIENCE))?;
+        let (state, declined) = fetch_one!(&self.store, (String, Option<String>), STATE, number)?;
+        Ok(match (state.as_str(), declined) {
+            ("done", _) => Outcome::Done,
+            ("waiting", _) => Outcome::AwaitsUser(json!({"confirm_path": format!("/v1/sandbox/withdrawals/{number}/confirm")})),
+            (_, Some(why)) => Outcome::Declined(why),
+            (_, None) => Outcome::Refused("refused by the sandbox".to_owned()),
         })
     }
 
@@ -39,8 +40,10 @@ impl Sandbox {
     /// # Errors
     /// Those of the database.
     pub async fn confirm_payout(&self, number: WithdrawalId, user: UserId, accepts: bool) -> Result<(), StoreError> {
-        const CONFIRM: &str = "UPDATE sandbox_payouts SET state = $1 WHERE number = $2 AND user_id = $3 AND state = 'waiting'";
-        execute!(&self.store, CONFIRM, if accepts { "done" } else { "refused" }, number, user).map(|_row| ())
+        const CONFIRM: &str =
+            "UPDATE sandbox_payouts SET state = $1, declined = $2 WHERE number = $3 AND user_id = $4 AND state = 'waiting'";
+        let (state, declined) = if accepts { ("done", None) } else { ("refused", Some("turned down by its user")) };
+        execute!(&self.store, CONFIRM, state, declined, number, user).map(|_row| ())
     }
 }
 

@@ -50,63 +50,92 @@ pub async fn done(tx: &mut Tx, id: WithdrawalId, now: UnixMs) -> Result<bool, St
     Ok(held.is_some())
 }
 
-/// The provider will never pay it out: the money is available again. Answers whether this was news.
+/// It was paid out although the money had been returned: whoever looks at it must see that. Answers whether it is so.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn refused(tx: &mut Tx, id: WithdrawalId, reason: &str, now: UnixMs) -> Result<bool, StoreError> {
-    const REFUSED: &str = "UPDATE withdrawals SET state = 'returned', reason = $1, done_at = $2, updated_at = $2, confirmation = NULL \
-                           WHERE id = $3 AND state IN ('approved', 'awaiting_user', 'stuck') RETURNING user_id, amount_fen";
-    let held = fetch_optional!(&mut *tx, Held, REFUSED, reason, now, id)?;
+pub async fn paid_after_return(tx: &mut Tx, id: WithdrawalId, now: UnixMs) -> Result<bool, StoreError> {
+    const BOTH: &str = "UPDATE withdrawals SET last_error = 'was paid out after it had been returned', updated_at = $1 \
+                        WHERE id = $2 AND state = 'returned'";
+    Ok(execute!(tx, BOTH, now, id)? == 1)
+}
+
+/// It will never be paid out, because the provider refused it or its user declined: the money is available again. Answers whether this was news.
+///
+/// # Errors
+/// Those of the database.
+pub async fn refused(tx: &mut Tx, id: WithdrawalId, (reason, declined): (&str, bool), now: UnixMs) -> Result<bool, StoreError> {
+    const REFUSED: &str = "UPDATE withdrawals SET state = 'returned', reason = $1, declined = $2, done_at = $3, updated_at = $3, \
+                           confirmation = NULL WHERE id = $4 AND state IN ('approved', 'awaiting_user', 'stuck') RETURNING user_id, amount_fen";
+    let held = fetch_optional!(&mut *tx, Held, REFUSED, reason, declined, now, id)?;
     if let Some(held) = held {
         move_money(tx, id, held, RETURNED, now).await?;
     }
     Ok(held.is_some())
 }
 
-/// An operator rejects it: one that waits for them, one that is stuck, or one that the shop pays out itself. Answers whether it did.
+/// Those that a person sees to: what is stuck, and what this server's `provider` does not pay out, but the shop itself or a provider of an earlier
+/// configuration. Where this server's own provider may be at work, nobody else decides.
+macro_rules! in_a_persons_hands {
+    ($provider:literal) => {
+        concat!("(state = 'stuck' OR (state IN ('approved', 'awaiting_user') AND (provider = 'shop' OR provider <> ", $provider, ")))")
+    };
+}
+
+/// An operator rejects it: one that waits for them, or is in a person's hands since `provider` does not pay it out. Answers whether it did.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn reject(tx: &mut Tx, id: WithdrawalId, by: &str, reason: &str, now: UnixMs) -> Result<bool, StoreError> {
-    const REJECT: &str = "UPDATE withdrawals SET state = 'returned', reason = $1, decided_by = $2, decided_at = $3, done_at = $3, updated_at = $3 \
-                          WHERE id = $4 AND (state IN ('pending', 'stuck') OR (state = 'approved' AND provider = 'shop')) \
-                          RETURNING user_id, amount_fen";
-    let held = fetch_optional!(&mut *tx, Held, REJECT, reason, by, now, id)?;
+pub async fn reject(
+    tx: &mut Tx,
+    id: WithdrawalId,
+    provider: &str,
+    (by, reason): (&str, Option<&str>),
+    now: UnixMs,
+) -> Result<bool, StoreError> {
+    const REJECT: &str = concat!(
+        "UPDATE withdrawals SET state = 'returned', reason = $1, decided_by = $2, decided_at = $3, done_at = $3, updated_at = $3, \
+         confirmation = NULL WHERE id = $4 AND (state = 'pending' OR ",
+        in_a_persons_hands!("$5"),
+        ") RETURNING user_id, amount_fen"
+    );
+    let held = fetch_optional!(&mut *tx, Held, REJECT, reason, by, now, id, provider)?;
     if let Some(held) = held {
         move_money(tx, id, held, RETURNED, now).await?;
     }
     Ok(held.is_some())
 }
 
-/// An operator approves it. Answers whether it waited for that.
+/// An operator approves it: `provider` pays it out, whoever would have when it was asked for. Answers whether it waited for that.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn approve(tx: &mut Tx, id: WithdrawalId, by: &str, now: UnixMs) -> Result<bool, StoreError> {
-    const APPROVE: &str = "UPDATE withdrawals SET state = 'approved', decided_by = $1, decided_at = $2, next_attempt_at = $2, updated_at = $2 \
-                           WHERE id = $3 AND state = 'pending'";
-    Ok(execute!(tx, APPROVE, by, now, id)? == 1)
+pub async fn approve(tx: &mut Tx, id: WithdrawalId, provider: &str, by: &str, now: UnixMs) -> Result<bool, StoreError> {
+    const APPROVE: &str = "UPDATE withdrawals SET state = 'approved', provider = $1, decided_by = $2, decided_at = $3, next_attempt_at = $3, \
+                           updated_at = $3 WHERE id = $4 AND state = 'pending'";
+    Ok(execute!(tx, APPROVE, provider, by, now, id)? == 1)
 }
 
-/// What is being paid out, or is stuck, is tried again now. Answers whether it can be.
+/// What is being paid out by `provider`, or is stuck there, is tried again now. Answers whether it can be.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn retry(tx: &mut Tx, id: WithdrawalId, now: UnixMs) -> Result<bool, StoreError> {
+pub async fn retry(tx: &mut Tx, id: WithdrawalId, provider: &str, now: UnixMs) -> Result<bool, StoreError> {
     const RETRY: &str = "UPDATE withdrawals SET state = CASE WHEN state = 'stuck' THEN 'approved' ELSE state END, attempts = 0, \
-                         next_attempt_at = $1, updated_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user', 'stuck')";
-    Ok(execute!(tx, RETRY, now, id)? == 1)
+                         failures = 0, next_attempt_at = $1, updated_at = $1 WHERE id = $2 AND provider = $3 AND state IN ('approved', 'awaiting_user', 'stuck')";
+    Ok(execute!(tx, RETRY, now, id, provider)? == 1)
 }
 
-/// A person of the shop paid it out: one that is the shop's to pay, or one that is stuck. Answers whether it was such a one.
+/// A person of the shop paid out what is in a person's hands since `provider` does not. Answers whether it was such a one.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn paid_by_hand(tx: &mut Tx, id: WithdrawalId, by: &str, now: UnixMs) -> Result<bool, StoreError> {
-    const OURS: &str = "UPDATE withdrawals SET provider = 'shop', decided_by = COALESCE(decided_by, $1) \
-                        WHERE id = $2 AND (state = 'stuck' OR (state = 'approved' AND provider = 'shop'))";
-    Ok(execute!(&mut *tx, OURS, by, id)? == 1 && done(tx, id, now).await?)
+pub async fn paid_by_hand(tx: &mut Tx, id: WithdrawalId, provider: &str, by: &str, now: UnixMs) -> Result<bool, StoreError> {
+    const OURS: &str = concat!(
+        "UPDATE withdrawals SET provider = 'shop', decided_by = COALESCE(decided_by, $1) WHERE id = $2 AND ",
+        in_a_persons_hands!("$3")
+    );
+    Ok(execute!(&mut *tx, OURS, by, id, provider)? == 1 && done(tx, id, now).await?)
 }
 
 /// Its user must confirm it.
@@ -114,7 +143,7 @@ pub async fn paid_by_hand(tx: &mut Tx, id: WithdrawalId, by: &str, now: UnixMs) 
 /// # Errors
 /// Those of the database.
 pub async fn awaits_user(tx: &mut Tx, id: WithdrawalId, confirmation: &Value, (now, next): (UnixMs, UnixMs)) -> Result<(), StoreError> {
-    const AWAITS: &str = "UPDATE withdrawals SET state = 'awaiting_user', confirmation = $1, updated_at = $2, next_attempt_at = $3 \
+    const AWAITS: &str = "UPDATE withdrawals SET state = 'awaiting_user', confirmation = $1, failures = 0, updated_at = $2, next_attempt_at = $3 \
                           WHERE id = $4 AND state IN ('approved', 'awaiting_user')";
     execute!(tx, AWAITS, confirmation.to_string(), now, next, id).map(|_row| ())
 }

@@ -1,6 +1,6 @@
 //! A person is forgotten, and the books stay whole.
 
-use liebian::store::{fetch_all, fetch_one};
+use liebian::store::{execute, fetch_all, fetch_one};
 use serde_json::json;
 
 use crate::support::{Db, Second, Setup, TestApp, served, with, within};
@@ -67,6 +67,32 @@ served! {
         assert!(app.operate(&other.order, "fulfil", &json!({})).key("k").await.expect(200).replayed());
         assert!(app.post("/v1/shares").by(&bob).json(json!({"campaign_id": campaign})).key("k").await.expect(201).replayed());
         assert!(app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().key("e").await.expect(200).replayed());
+    }
+
+    async fn words_about_withdrawals_go_with_the_person(app: &mut TestApp) {
+        // What a provider may have said before a person looked at it.
+        const SAID: &str = "UPDATE withdrawals SET last_error = 'no account of Adelaide', confirmation = '{\"phone\":\"13800008000\"}' WHERE id = $1";
+        let programme = app.programme(&json!({"auto_approve_max_fen": 0})).await;
+        let (ada, bob) = (app.shopper("Ada").await, app.shopper("Bob").await);
+        for person in [&ada, &bob] {
+            app.earned(person, &programme, 500).await;
+            let id = app.withdraw(person, 300).await.expect(201).at("/withdrawal/id");
+            execute!(app.store(), SAID, &id).unwrap();
+            let reject = app.post(&format!("/operator/v1/withdrawals/{id}/reject")).admin().json(json!({"reason": "Adelaide rang up"}));
+            reject.key(&person.user_id).await.expect(200);
+        }
+        let told = async || {
+            let log = app.get("/operator/v1/audit_log?limit=200&action=withdrawal.reject").admin().await.expect(200).text;
+            let rows = app.get("/operator/v1/withdrawals").admin().await.expect(200).text;
+            let (kept,) = fetch_one!(app.store(), (i64,), "SELECT COUNT(*) FROM idempotency_keys WHERE about LIKE 'wd_%'").unwrap();
+            (log.matches("no account of Adelaide").count(), log.matches("13800008000").count(), log.matches("rang up").count(),
+                rows.matches("rang up").count(), kept)
+        };
+        assert_eq!(told().await, (2, 2, 2, 2, 2));
+        app.post(&format!("/operator/v1/users/{}/erase", ada.user_id)).admin().await.expect(200);
+        assert_eq!(told().await, (1, 1, 1, 1, 1), "Bob's stay");
+        let log = app.get("/operator/v1/audit_log?limit=200&action=withdrawal.reject").admin().await.expect(200).text;
+        assert_eq!(log.matches("\"amount_fen\":300").count(), 2, "figures stay: {log}");
     }
 
     async fn nobody_logs_in_as_somebody_erased(app: &mut TestApp) {

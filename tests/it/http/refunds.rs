@@ -100,6 +100,16 @@ served! {
         in_order(app, &ada, &seat).await;
     }
 
+    async fn asking_again_later_is_no_failing_try(app: &mut TestApp, impatient()) {
+        let (ada, seat) = certain(app).await;
+        app.spoil(&json!({"refund": "delay", "times": 1000})).await;
+        app.operate(&seat.order, "refund", &json!({"reason": "r"})).await.expect(200);
+        until_tried(app, 4).await;
+        app.spoil(&json!({"refund": "fail", "times": 2})).await;
+        until_tried(app, 6).await;
+        in_order(app, &ada, &seat).await;
+    }
+
     async fn a_refund_that_fails_for_good_waits_for_a_person(app: &mut TestApp, impatient()) {
         let (ada, seat) = certain(app).await;
         app.spoil(&json!({"refund": "fail", "times": 4})).await;

@@ -1,7 +1,10 @@
 //! Taking earned money out: no race takes more than there is, and whatever the provider does, it is paid once or comes back.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use liebian::store::{execute, fetch_all};
+use liebian::store::{execute, fetch_all, fetch_one};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, Shopper, TestApp, served, within};
@@ -15,6 +18,10 @@ fn a_provider_that_bears_little() -> Setup {
     Setup { env: vec![("LIEBIAN_PROVIDER_FAILURES_PER_MINUTE", "2".to_owned())], ..Setup::default() }
 }
 
+fn by_hand() -> Setup {
+    Setup { env: vec![("LIEBIAN_AUTO_APPROVE", "false".to_owned())], ..Setup::default() }
+}
+
 fn without_sandbox() -> Setup {
     Setup { sandbox: false, ..Setup::default() }
 }
@@ -25,6 +32,9 @@ async fn ada_with(app: &TestApp, fen: i64, rules: &Value) -> Shopper {
     app.earned(&ada, &programme, fen).await;
     ada
 }
+
+/// What the sandbox paid out in all: how often, how much.
+const PAID: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_fen), 0) AS BIGINT) FROM sandbox_payouts WHERE state = 'done'";
 
 /// What the sandbox paid out: fen by number.
 async fn paid_out(app: &TestApp) -> Vec<(String, i64)> {
@@ -105,6 +115,110 @@ served! {
         assert!(app.withdraw(&ada, 400).key("k").await.expect(201).replayed());
     }
 
+    async fn a_key_takes_out_once_though_its_answer_was_never_kept(app: &mut TestApp) {
+        let ada = ada_with(app, 1000, &json!({"per_day": 2})).await;
+        let first = app.withdraw(&ada, 900).key("k").await.expect(201).at("/withdrawal/id");
+        app.until_withdrawal(&first, "done").await;
+        // The server died before it wrote the answer down, a minute ago; or it did not learn whether its work holds, and forgot the key.
+        let died = "UPDATE idempotency_keys SET status = NULL, content = NULL, created_at = 0";
+        for lost in [died, "DELETE FROM idempotency_keys"] {
+            execute!(app.store(), lost).unwrap();
+            let again = app.withdraw(&ada, 900).key("k").await.expect(201);
+            assert_eq!((again.at("/withdrawal/id"), again.at("/withdrawal/state")), (first.clone(), "done".to_owned()));
+            assert!(again.replayed());
+        }
+        execute!(app.store(), "DELETE FROM idempotency_keys").unwrap();
+        app.withdraw(&ada, 50).key("k").await.refused(422, "idempotency_key_reused");
+        assert_eq!((app.balance(&ada).await, paid_out(app).await.len()), ([100, 0, 0, 900], 1));
+        // Of others, and after its time, the same key is another.
+        let programme = app.programme(&json!({})).await;
+        let bob = app.shopper("Bob").await;
+        app.earned(&bob, &programme, 100).await;
+        assert_ne!(app.withdraw(&bob, 100).key("k").await.expect(201).at("/withdrawal/id"), first);
+        app.advance(86_401).await;
+        let next = app.withdraw(&ada, 50).key("k").await.expect(201).at("/withdrawal/id");
+        assert_ne!(next, first);
+        execute!(app.store(), "DELETE FROM idempotency_keys").unwrap();
+        assert_eq!(app.withdraw(&ada, 50).key("k").await.expect(201).at("/withdrawal/id"), next);
+    }
+
+    async fn what_its_user_turns_down_counts_in_the_day(app: &mut TestApp) {
+        let ada = ada_with(app, 1000, &json!({"per_day": 2})).await;
+        app.spoil(&json!({"payout": "refuse"})).await;
+        let refused = asked(app, &ada, 100).await;
+        app.until_withdrawal(&refused, "returned").await;
+        for _ in 0..2 {
+            app.spoil(&json!({"payout": "confirm"})).await;
+            let id = asked(app, &ada, 100).await;
+            within(10, "it waits for Ada", async || app.withdrawal(&id).await["state"] == "awaiting_user").await;
+            let down = app.post(&format!("/v1/sandbox/withdrawals/{id}/confirm")).by(&ada).json(json!({"accept": false})).await.expect(200);
+            assert_eq!((down.at("/state"), down.at("/reason")), ("returned".to_owned(), "turned down by its user".to_owned()));
+        }
+        app.withdraw(&ada, 100).await.refused(429, "rate_limited");
+        assert_eq!(app.balance(&ada).await, [1000, 0, 0, 0]);
+    }
+
+    async fn a_server_may_leave_every_approval_to_people(app: &mut TestApp, by_hand()) {
+        let ada = ada_with(app, 1000, &json!({})).await;
+        let id = asked(app, &ada, 1).await;
+        assert_eq!(app.withdrawal(&id).await["state"], "pending");
+        decide(app, &id, "approve", json!({})).await.expect(200);
+        app.until_withdrawal(&id, "done").await;
+    }
+
+    async fn waiting_is_no_failing_try(app: &mut TestApp, impatient()) {
+        let ada = ada_with(app, 1000, &json!({})).await;
+        let tried = async |id: &str, times: i64| {
+            within(20, "it is tried", async || {
+                app.advance(150).await;
+                app.withdrawal(id).await["attempts"].as_i64().unwrap() >= times
+            })
+            .await;
+        };
+        app.spoil(&json!({"payout": "delay", "times": 1000})).await;
+        let id = asked(app, &ada, 100).await;
+        tried(&id, 4).await;
+        app.spoil(&json!({"payout": "fail", "times": 2})).await;
+        tried(&id, 6).await;
+        app.until_withdrawal(&id, "done").await;
+        // Its user takes a while, asked after again and again.
+        app.spoil(&json!({"payout": "confirm"})).await;
+        let waits = asked(app, &ada, 100).await;
+        tried(&waits, 5).await;
+        app.spoil(&json!({"payout": "fail", "times": 2})).await;
+        tried(&waits, 7).await;
+        assert_eq!(app.withdrawal(&waits).await["state"], "awaiting_user");
+        app.post(&format!("/v1/sandbox/withdrawals/{waits}/confirm")).by(&ada).await.expect(200);
+        app.until_withdrawal(&waits, "done").await;
+    }
+
+    async fn what_a_former_provider_was_to_pay_is_seen_to_by_a_person(app: &mut TestApp) {
+        let ada = ada_with(app, 1000, &json!({"auto_approve_max_fen": 100})).await;
+        let waiting = asked(app, &ada, 300).await;
+        app.spoil(&json!({"payout": "confirm"})).await;
+        let unconfirmed = asked(app, &ada, 90).await;
+        app.until_withdrawal(&unconfirmed, "awaiting_user").await;
+        app.spoil(&json!({"payout": "delay", "times": 1000})).await;
+        let (paid, unpaid) = (asked(app, &ada, 60).await, asked(app, &ada, 50).await);
+        // While the provider may be at work nobody else decides.
+        for id in [&unconfirmed, &paid, &unpaid] {
+            decide(app, id, "done", json!({})).await.refused(409, "withdrawal_state");
+            decide(app, id, "reject", json!({})).await.refused(409, "withdrawal_state");
+        }
+        app.restart_with(without_sandbox()).await;
+        let approved = decide(app, &waiting, "approve", json!({})).await.expect(200);
+        assert_eq!((approved.at("/state"), approved.at("/provider")), ("approved".to_owned(), "shop".to_owned()));
+        assert_eq!(decide(app, &waiting, "done", json!({})).await.expect(200).at("/state"), "done");
+        decide(app, &paid, "retry", json!({})).await.refused(409, "withdrawal_state");
+        assert_eq!(decide(app, &paid, "done", json!({})).await.expect(200).at("/state"), "done");
+        decide(app, &paid, "reject", json!({})).await.refused(409, "withdrawal_state");
+        for id in [&unpaid, &unconfirmed] {
+            let back = decide(app, id, "reject", json!({})).await.expect(200);
+            assert_eq!((back.at("/state"), &back.json["reason"]), ("returned".to_owned(), &Value::Null), "nobody said why");
+        }
+        assert_eq!(app.balance(&ada).await, [640, 0, 0, 360]);
+    }
+
     async fn a_large_one_waits_for_an_operator(app: &mut TestApp) {
         let ada = ada_with(app, 1000, &json!({"auto_approve_max_fen": 100})).await;
         let (first, second) = (asked(app, &ada, 300).await, asked(app, &ada, 400).await);
@@ -171,15 +285,39 @@ served! {
     }
 
     async fn crashes_at_any_moment_neither_lose_nor_double(app: &mut TestApp) {
-        let ada = ada_with(app, 1000, &json!({})).await;
-        for fault in ["lose", "duplicate", "delay", "fail"] {
+        let ada = ada_with(app, 10_000, &json!({})).await;
+        let mut ids = BTreeSet::new();
+        let mut next = 0;
+        for fault in ["lose", "duplicate", "delay", "fail", "lose", "duplicate"] {
             app.spoil(&json!({"payout": fault, "times": 3})).await;
-            let asking = join_all((0..5).map(|_| app.withdraw(&ada, 10).try_send()));
+            // Five ask one after the other until the server dies, and then whoever got no answer asks the very same again.
+            let from = next;
+            let asking = join_all((0..5).map(|lane| {
+                let (app, ada) = (&*app, &ada);
+                async move {
+                    let (mut key, mut answered) = (from + lane, BTreeSet::new());
+                    while let Ok(answer) = app.withdraw(ada, 10).key(&format!("k{key}")).try_send().await {
+                        answered.insert(answer.expect(201).at("/withdrawal/id"));
+                        key += 5;
+                    }
+                    (key, answered)
+                }
+            }));
             let crash = async {
-                tokio::task::yield_now().await;
-                app.restart().await;
+                tokio::time::sleep(Duration::from_millis(rand::random_range(1..=50))).await;
+                app.kill();
             };
-            tokio::join!(asking, crash);
+            let (lanes, ()) = tokio::join!(asking, crash);
+            app.restart().await;
+            // A minute goes by for those that were at work.
+            execute!(app.store(), "UPDATE idempotency_keys SET created_at = 0 WHERE status IS NULL").unwrap();
+            for (key, answered) in lanes {
+                ids.extend(answered);
+                ids.insert(app.withdraw(&ada, 10).key(&format!("k{key}")).await.expect(201).at("/withdrawal/id"));
+                next = next.max(key + 1);
+            }
+            let (rows,) = fetch_one!(app.store(), (i64,), "SELECT COUNT(*) FROM withdrawals").unwrap();
+            assert_eq!(usize::try_from(rows).unwrap(), ids.len(), "one withdrawal for each key, and nobody was answered with another");
         }
         execute!(app.store(), "DELETE FROM sandbox_faults").unwrap();
         within(20, "all are paid out", async || {
@@ -187,8 +325,9 @@ served! {
             app.balance(&ada).await[2] == 0
         })
         .await;
-        let paid: i64 = paid_out(app).await.iter().map(|(_, fen)| fen).sum();
-        assert_eq!(app.balance(&ada).await, [1000 - paid, 0, 0, paid]);
+        let (payouts, paid) = fetch_one!(app.store(), (i64, i64), PAID).unwrap();
+        assert!(payouts >= 30 && usize::try_from(payouts).unwrap() == ids.len(), "{payouts} payouts of {}", ids.len());
+        assert_eq!(app.balance(&ada).await, [10_000 - paid, 0, 0, paid]);
         assert!(mine(app, &ada).await.iter().all(|one| one["state"] == "done"));
     }
 

@@ -220,10 +220,12 @@ impl Books<'_> {
         let (id, state, now) = (self.withdrawals[place].id, self.withdrawals[place].state, UnixMs::new(self.at));
         let mut tx = self.db.store.begin().await.unwrap();
         let (news, expected, next) = match how {
-            How::Approve => (steps::approve(&mut tx, id, "key", now).await.unwrap(), state == State::Pending, State::Approved),
-            How::Reject => (steps::reject(&mut tx, id, "key", "no", now).await.unwrap(), state == State::Pending, State::Returned),
+            How::Approve => (steps::approve(&mut tx, id, "sandbox", "key", now).await.unwrap(), state == State::Pending, State::Approved),
+            How::Reject => {
+                (steps::reject(&mut tx, id, "sandbox", ("key", Some("no")), now).await.unwrap(), state == State::Pending, State::Returned)
+            }
             How::Done => (steps::done(&mut tx, id, now).await.unwrap(), state == State::Approved, State::Done),
-            How::Refused => (steps::refused(&mut tx, id, "no", now).await.unwrap(), state == State::Approved, State::Returned),
+            How::Refused => (steps::refused(&mut tx, id, ("no", false), now).await.unwrap(), state == State::Approved, State::Returned),
         };
         tx.commit().await.unwrap();
         assert_eq!(news, expected, "{how:?} of one that is {state:?}");
