@@ -59,14 +59,18 @@ pub struct Refund {
 #[schema(as = CallOff)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
-    /// Why, in words that the buyer may read; not blank, no control characters. It stays in the books: no personal data.
+    /// Why, in words that the buyer may read; not blank, no control characters. It stays in the books: no personal data. Absent: the order says
+    /// `called_off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
+        nullable = false,
+        required = false,
         min_length = 1,
         max_length = 200,
         pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
         example = "Out of stock in the warehouse"
     )]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// What operators write on an order.
@@ -81,6 +85,9 @@ pub struct Edit {
 
 /// What the engine itself says of unpaid orders and unknown payments; an operator who says the same would be taken for it.
 const OWN_WORDS: [&str; 4] = ["cancelled", "hold_expired", "close_unanswered", "unknown_order"];
+
+/// What stands for the reason of an operator who gave none.
+const CALLED_OFF: &str = "called_off";
 
 /// A reason that is an operator's own.
 fn words(text: &str) -> Result<&str, Problem> {
@@ -180,7 +187,7 @@ pub async fn refund(
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::NotFound, Code::OrderNotCancellable]))))]
 #[post("/operator/v1/orders/{id}/cancel", wrap = "from_fn(idempotency::once)")]
 pub async fn cancel(app: Data<App>, operator: Operator<Finance>, id: Id<OrderId>, body: Json<Cancel>) -> Result<HttpResponse, Problem> {
-    let reason = words(&body.0.reason)?;
+    let reason = body.0.reason.as_deref().map_or(Ok(CALLED_OFF), words)?;
     let before = before(&app, id.0).await?;
     let done = ops::call_off(&app.engine, id.0, reason).await?;
     if let Ok(order) = &done.decision

@@ -157,7 +157,18 @@ served! {
         app.cancel(&dora, &own.order).await.expect(200);
         assert_eq!(app.operate(&own.order, "cancel", &json!({"reason": "and for good"})).await.expect(200).at("/reason"), "and for good");
         assert_eq!(app.stock(&campaign).await, (20, 0, 0));
-        app.operate(&own.order, "cancel", &json!({})).await.refused(422, "invalid_request");
+        assert_eq!(app.operate(&own.order, "cancel", &json!({})).await.expect(200).at("/reason"), "and for good", "the first words stand");
+
+        // Nobody needs to say why; what is said must be words.
+        let (_, silent) = app.opened(&campaign).await;
+        for (wrong, body) in [json!(" "), json!("a\nb"), json!("cancelled"), json!(7)].into_iter().map(|reason| (reason.clone(), json!({"reason": reason}))) {
+            let refused = app.operate(&silent.order, "cancel", &body).await.refused(422, "invalid_request");
+            assert_eq!(refused.fields(), ["reason"], "{wrong}");
+        }
+        let path = format!("/operator/v1/orders/{}/cancel", silent.order);
+        let gone = app.post(&path).admin().await.expect(200);
+        assert_eq!((gone.at("/state"), gone.at("/reason")), ("released".into(), "called_off".into()));
+        assert_eq!(app.post(&path).admin().await.expect(200).json, gone.json);
         app.audited(&campaign).await;
     }
 
