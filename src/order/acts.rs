@@ -4,6 +4,8 @@
 //! the order before and after. Repeats: what is fulfilled, undone or called off answers the same; a partial refund is a new one each time unless
 //! it carries an `Idempotency-Key`, which the campaign's own program remembers together with the refund.
 
+use std::borrow::Cow;
+
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -83,19 +85,16 @@ pub struct Edit {
     metadata: Map<String, Value>,
 }
 
-/// What the engine itself says of unpaid orders and unknown payments; an operator who says the same would be taken for it.
+/// What the engine itself says of unpaid orders and unknown payments; an operator who says the same would be taken for it, so it is told apart.
 const OWN_WORDS: [&str; 4] = ["cancelled", "hold_expired", "close_unanswered", "unknown_order"];
 
 /// What stands for the reason of an operator who gave none.
 const CALLED_OFF: &str = "called_off";
 
 /// A reason that is an operator's own.
-fn words(text: &str) -> Result<&str, Problem> {
+fn words(text: &str) -> Result<Cow<'_, str>, Problem> {
     let words = reason(text)?;
-    if OWN_WORDS.contains(&words) {
-        return Err(Problem::invalid("reason", "is a word of the engine's own: say it in yours"));
-    }
-    Ok(words)
+    Ok(if OWN_WORDS.contains(&words) { Cow::Owned(format!("operator: {words}")) } else { Cow::Borrowed(words) })
 }
 
 /// The order as it was before an act; 404 for one that nobody knows.
@@ -177,7 +176,7 @@ pub async fn refund(
         return Err(Problem::invalid("amount_fen", format!("must be 1 to {MAX_FEN}")));
     }
     let before = before(&app, id.0).await?;
-    let done = ops::refund(&app.engine, id.0, amount, reason, body.key.as_ref()).await?;
+    let done = ops::refund(&app.engine, id.0, amount, &reason, body.key.as_ref()).await?;
     told(&app, (&operator.key.id, "order.refund"), before, &body.body, done).await
 }
 
@@ -187,9 +186,9 @@ pub async fn refund(
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::NotFound, Code::OrderNotCancellable]))))]
 #[post("/operator/v1/orders/{id}/cancel", wrap = "from_fn(idempotency::once)")]
 pub async fn cancel(app: Data<App>, operator: Operator<Finance>, id: Id<OrderId>, body: Json<Cancel>) -> Result<HttpResponse, Problem> {
-    let reason = body.0.reason.as_deref().map_or(Ok(CALLED_OFF), words)?;
+    let reason = body.0.reason.as_deref().map_or(Ok(Cow::Borrowed(CALLED_OFF)), words)?;
     let before = before(&app, id.0).await?;
-    let done = ops::call_off(&app.engine, id.0, reason).await?;
+    let done = ops::call_off(&app.engine, id.0, &reason).await?;
     if let Ok(order) = &done.decision
         && order.state == State::Closing
         && let Ok(user) = UserId::from_hot(&order.user)
@@ -236,6 +235,7 @@ mod tests {
     #[test]
     fn a_reason_has_visible_words() {
         assert_eq!(words(" broken ").unwrap(), "broken");
+        assert_eq!(words("cancelled").unwrap(), "operator: cancelled");
         for wrong in ["", "  ", "a\nb", &"x".repeat(201)] {
             assert!(words(wrong).is_err(), "{wrong:?}");
         }
