@@ -106,7 +106,7 @@ pub async fn audit(settings: Settings, campaign: CampaignId) -> Result<ExitCode,
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Balances the ledger; the exit code says whether it does. Needs SQL alone.
+/// Balances the ledger and holds rewards and withdrawals against it; the exit code says whether it does. Needs SQL alone.
 ///
 /// # Errors
 /// When SQL does not do its part.
@@ -119,7 +119,7 @@ pub async fn trial_balance(settings: Settings) -> Result<ExitCode, Box<dyn Error
     for total in &trial.totals {
         say(&format!("{:12} {:>8} accounts {:>16} fen", total.kind, total.accounts, total.balance_fen.get()));
     }
-    for wrong in &trial.wrong {
+    for wrong in trial.wrong.iter().chain(&trial.contradicted) {
         say(&format!("WRONG  {wrong}"));
     }
     say(&format!("{} transfers; all accounts together: {} fen", trial.transfers, trial.sum().get()));

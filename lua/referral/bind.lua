@@ -38,7 +38,8 @@ function ops.bind(op, now)
   if refusal then
     return refuse(refusal)
   end
-  log.emit("referral.bound", { user = op.user, inviter = op.inviter, previous = bond and bond.inviter or nil })
+  local previous = bond and bond.inviter or nil
+  log.emit("referral.bound", { user = op.user, inviter = op.inviter, previous = previous, expires_at = bonds.ends_at(now) })
   return reply("bound", bonds.make(op.user, op.inviter, now))
 end
 
@@ -73,7 +74,7 @@ function ops.set_bond(op, now)
   elseif bonds.circles(op.user, op.inviter, now) then
     return refuse("bond_cycle")
   end
-  told.inviter = op.inviter
+  told.inviter, told.expires_at = op.inviter, bonds.ends_at(now)
   log.emit("referral.bound", told)
   return reply("bound", bonds.make(op.user, op.inviter, now))
 end

@@ -30,9 +30,14 @@ function bonds.circles(user, inviter, now)
   return true
 end
 
+--- Until when a bond holds that is made now; nil: for ever.
+function bonds.ends_at(now)
+  local life = rules.get().expires_after
+  return life and now + life or nil
+end
+
 --- Makes a bond in place of any there was; gives its packed row.
 function bonds.make(user, inviter, now)
-  local life = rules.get().expires_after
-  local expires_at = life and now + life or 0
+  local expires_at = bonds.ends_at(now) or 0
   return state.put("bonds", user, { inviter = inviter, bound_at = now, expires_at = expires_at, version = rules.version() })
 end

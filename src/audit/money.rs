@@ -1,23 +1,28 @@
-//! Invariant 6: the ledger of one campaign. Orders and transfers come into SQL in one transaction, so one statement over both sees them agree
-//! whatever happens meanwhile.
+//! Invariant 6: the ledger of one campaign. Orders, rewards and withdrawals come into SQL in one transaction with their transfers, so one
+//! statement over both sees them agree whatever happens meanwhile.
 
 use super::Check;
 use crate::id::CampaignId;
-use crate::ledger::trial;
+use crate::ledger::{claims, trial};
 use crate::store::{Store, StoreError, fetch_all, fetch_one};
 
 /// Orders that are told.
 const MOST: i64 = 10;
 
-/// The accounts of a campaign and of those who earned in it are the sums of their transfers, and its orders' money is in them.
-pub(super) async fn checks(store: &Store, campaign: CampaignId) -> Result<[Check; 2], StoreError> {
+/// The accounts of a campaign and of those who earned in it are the sums of their transfers; the money of its orders and rewards, and of those
+/// people's withdrawals, is in them.
+pub(super) async fn checks(store: &Store, campaign: CampaignId) -> Result<[Check; 5], StoreError> {
     const COUNT: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(amount_fen), 0) AS BIGINT) FROM transfers WHERE campaign_id = $1";
     let (count, moved) = fetch_one!(store, (i64, i64), COUNT, campaign)?;
     let accounts = trial::of_campaign(store, campaign).await?;
     let orders = orders(store, campaign).await?;
+    let claims = claims::of_campaign(store, campaign).await?;
     Ok([
         Check::new("ledger_balances", format!("{count} transfers, {moved} fen moved"), &accounts),
         Check::new("orders_equal_ledger", "what orders paid, keep and sent back is in the ledger".to_owned(), &orders),
+        Check::new("rewards_equal_ledger", "what was granted, ripened and went back is in the ledger".to_owned(), &claims.rewards),
+        Check::new("withdrawals_equal_ledger", "what was held, paid out and came back is in the ledger".to_owned(), &claims.withdrawals),
+        Check::new("wallets_fit_together", "nobody has and owes at once, and what is on its way is withdrawn".to_owned(), &claims.wallets),
     ])
 }
 

@@ -144,8 +144,7 @@ fn surface_rules(definition: &Definition, report: &mut CheckReport) {
             }
         }
         Rules::Referral(own) => {
-            let two = own.levels.len() > 1 || own.sku_overrides.iter().any(|entry| entry.levels.len() > 1);
-            if two && !own.acknowledge_level_two {
+            if own.has_second_level() && !own.acknowledge_level_two {
                 let message = "mini-programs ban commission over several levels (and see 禁止传销条例 art. 7): acknowledge_level_two says \
                                that you have checked your case";
                 report.error("level_two_not_acknowledged", "wechat-5.9", "acknowledge_level_two", message);
@@ -229,7 +228,8 @@ impl CheckReport {
         self.errors.push(Finding { code: code.into(), rule: rule.into(), field: field.into(), message: message.into() });
     }
 
-    fn warn(&mut self, code: &str, rule: &str, field: impl Into<String>, message: impl Into<String>) {
+    /// Adds a warning.
+    pub(super) fn warn(&mut self, code: &str, rule: &str, field: impl Into<String>, message: impl Into<String>) {
         self.warnings.push(Finding { code: code.into(), rule: rule.into(), field: field.into(), message: message.into() });
     }
 

@@ -140,7 +140,16 @@ async fn in_force(app: &App, record: Record) -> Result<HttpResponse, Problem> {
 pub async fn report(app: &App, record: &Record) -> Result<CheckReport, Problem> {
     let now = app.clock.now();
     let others = records::sharing_sku(&app.store, record.id, &record.definition, now).await?;
-    Ok(check(&record.definition, now, &others))
+    let mut report = check(&record.definition, now, &others);
+    if record.definition.referral().is_some() && app.programmes.leave_out(record.id) {
+        report.warn(
+            "too_many_programmes",
+            "liebian-offer",
+            "kind",
+            "so many referral campaigns are live that this one earns nobody anything",
+        );
+    }
+    Ok(report)
 }
 
 /// 422 `publish_blocked` with the report's errors (field and message as in every 422, and code and rule beside them) and warnings.

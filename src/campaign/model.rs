@@ -15,7 +15,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 pub use self::bargain::{Bargain, BargainItem, BargainLimits, BuyAt, Curve, Cuts, ReserveStock};
 pub use self::group_buy::{GroupBuy, GroupBuyItem, GroupBuyLimits, Reserve, Tier};
-pub use self::referral::{Bond, Level, OrdersFrom, Referral, ReferralItem, SkuOverride, Touch, Withdrawal};
+pub use self::referral::{Bond, Level, OrdersFrom, Referral, ReferralItem, SkuOverride, Touch, Withdrawal, has_second_level};
 pub use self::schema::{DefinitionPatch, WholeDefinition};
 use super::read::{Fault, Reader, Record, line, maybe, own, records, text, time, word, words};
 use crate::clock::UnixMs;

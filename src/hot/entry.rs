@@ -130,6 +130,15 @@ impl<'a> EventRef<'a> {
         fields.iter().find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value))
     }
 
+    /// A field that is a whole number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<i64> {
+        let rmpv::ValueRef::Map(fields) = &self.2 else { return None };
+        let named = |key: &rmpv::ValueRef<'a>| matches!(key, rmpv::ValueRef::String(text) if text.into_str() == Some(name));
+        let number = |value: &rmpv::ValueRef<'a>| if let rmpv::ValueRef::Integer(number) = value { number.as_i64() } else { None };
+        fields.iter().find(|(key, _)| named(key)).and_then(|(_, value)| number(value))
+    }
+
     /// Whether it has a field.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -120,7 +120,11 @@ pub struct Filters<S> {
     to: Option<String>,
 }
 
-fn sku<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// Reads `?sku=`.
+///
+/// # Errors
+/// When the text is no SKU.
+pub fn sku<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if is_sku(&text) { Ok(Some(text)) } else { Err(D::Error::custom("must be 1 to 64 letters, digits or . _ : + -")) }
 }

@@ -73,7 +73,7 @@ pub async fn erase(app: Data<App>, operator: Operator<Admin>, id: Id<UserId>, bo
     let erased_at = fetch_optional!(&mut tx, (Option<UnixMs>,), WHEN, user)?.and_then(|(at,)| at);
     tx.commit().await?;
     let erased_at = erased_at.ok_or(Code::NotFound)?;
-    app.revocations.forget(user, now);
+    app.revocations.forget(user);
     app.names.set(user, Initial(None));
     Ok(HttpResponse::Ok().json(ErasedView { user_id: user, erased_at }))
 }

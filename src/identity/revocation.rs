@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::token::{LIFETIME_SECONDS, Session, SessionId};
+use super::token::{Session, SessionId};
 use crate::clock::UnixMs;
 use crate::id::UserId;
 use crate::store::{Store, StoreError, Tx, execute, fetch_all};
@@ -17,6 +17,8 @@ const AT_ONCE: i64 = 10_000;
 const OVERLAP_SECONDS: i64 = 60;
 /// All are read so often, for nodes whose clocks differ more.
 const WHOLE_SECONDS: i64 = 600;
+/// That somebody was erased is never forgotten: they cannot log in, nobody is bound to them any more, and they earn nothing.
+const NEVER: UnixMs = UnixMs::new(i64::MAX);
 
 /// The ended sessions that have not run out by themselves.
 #[derive(Debug, Default)]
@@ -29,7 +31,7 @@ pub struct Revocations {
 #[derive(Debug, Default)]
 struct Ended {
     sessions: HashMap<SessionId, UnixMs>,
-    /// All sessions of users who were erased.
+    /// All sessions of users who were erased; kept for good.
     users: HashMap<UserId, UnixMs>,
 }
 
@@ -70,8 +72,14 @@ impl Revocations {
     }
 
     /// All sessions of a user are over, as SQL has it already.
-    pub fn forget(&self, user: UserId, now: UnixMs) {
-        self.ended.write().unwrap_or_else(PoisonError::into_inner).users.insert(user, over_at(now));
+    pub fn forget(&self, user: UserId) {
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).users.insert(user, NEVER);
+    }
+
+    /// Whether the user was erased: here at once, on other nodes within [`REFRESH`].
+    #[must_use]
+    pub fn is_erased(&self, user: UserId) -> bool {
+        self.ended.read().unwrap_or_else(PoisonError::into_inner).users.contains_key(&user)
     }
 
     /// Reads what other nodes ended lately, and all now and then. Answers the users whose sessions this node did not know to be over.
@@ -155,12 +163,7 @@ impl Revocations {
 pub async fn end_all_of(tx: &mut Tx, user: UserId, now: UnixMs) -> Result<(), StoreError> {
     const END: &str =
         "INSERT INTO session_revocations (session_id, expires_at, ended_at) VALUES ($1, $2, $3) ON CONFLICT (session_id) DO NOTHING";
-    execute!(tx, END, user, over_at(now), now).map(|_kept| ())
-}
-
-/// When the last session of a user who is erased now has run out by itself; one may just be on its way.
-const fn over_at(now: UnixMs) -> UnixMs {
-    now.plus_seconds(LIFETIME_SECONDS + OVERLAP_SECONDS)
+    execute!(tx, END, user, NEVER, now).map(|_kept| ())
 }
 
 fn count(rows: &[Row]) -> i64 {

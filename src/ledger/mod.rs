@@ -20,6 +20,7 @@
 //! ```
 
 mod account;
+pub mod claims;
 mod post;
 pub mod statement;
 pub mod trial;

@@ -1,7 +1,8 @@
-//! The trial balance: do all accounts together make zero, and is each the sum of its transfers?
+//! The trial balance: do all accounts together make zero, is each the sum of its transfers, and do rewards and withdrawals say the same?
 
 use serde::Serialize;
 
+use super::claims;
 use crate::id::CampaignId;
 use crate::money::Fen;
 use crate::store::{Store, StoreError, fetch_all, fetch_one};
@@ -29,6 +30,8 @@ pub struct Trial {
     pub totals: Vec<Total>,
     /// Accounts whose balance is not the sum of their transfers, at most a hundred.
     pub wrong: Vec<String>,
+    /// Rewards, withdrawals and users' balances that the ledger contradicts, at most a hundred each.
+    pub contradicted: Vec<String>,
 }
 
 impl Trial {
@@ -38,10 +41,16 @@ impl Trial {
         self.totals.iter().fold(Fen::ZERO, |sum, total| sum.checked_add(total.balance_fen).unwrap_or(Fen::new(i64::MAX)))
     }
 
-    /// Whether the books balance.
+    /// Whether the books balance by themselves.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.sum() == Fen::ZERO && self.wrong.is_empty()
+    }
+
+    /// Whether they do, and have what rewards and withdrawals say.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.sum() == Fen::ZERO && self.wrong.is_empty()
+        self.balances() && self.contradicted.is_empty()
     }
 }
 
@@ -64,7 +73,9 @@ pub async fn of_all(store: &Store) -> Result<Trial, StoreError> {
     let totals = fetch_all!(store, Total, TOTALS)?;
     let wrong = fetch_all!(store, Wrong, WRONG, MOST_WRONG)?;
     let (transfers,) = fetch_one!(store, (i64,), "SELECT COUNT(*) FROM transfers")?;
-    Ok(Trial { transfers, totals, wrong: wrong.into_iter().map(tell).collect() })
+    let claims = claims::of_all(store).await?;
+    let contradicted = [claims.rewards, claims.withdrawals, claims.wallets].concat();
+    Ok(Trial { transfers, totals, wrong: wrong.into_iter().map(tell).collect(), contradicted })
 }
 
 /// The accounts that a campaign's transfers touched, and whose balance is not the sum of all their transfers.

@@ -65,11 +65,14 @@ pub async fn lock(tx: &mut Tx, user: UserId) -> Result<Wallet, StoreError> {
     Ok(Wallet::of(&fetch_all!(&mut *tx, Row, BALANCES, user)?))
 }
 
-/// The campaigns in which a user earned something.
+/// The campaigns in which a user earned something, with the version of their definitions.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn earned_in(store: &Store, user: UserId) -> Result<Vec<CampaignId>, StoreError> {
-    const CAMPAIGNS: &str = "SELECT DISTINCT campaign_id FROM transfers WHERE user_id = $1 AND campaign_id IS NOT NULL LIMIT $2";
-    Ok(fetch_all!(store, (CampaignId,), CAMPAIGNS, user, MOST_CAMPAIGNS)?.into_iter().map(|(campaign,)| campaign).collect())
+pub async fn earned_in(store: &Store, user: UserId) -> Result<Vec<(CampaignId, i64)>, StoreError> {
+    // From campaign to campaign along the index, past the user's lines in each.
+    const CAMPAIGNS: &str = "WITH RECURSIVE earned (id) AS (SELECT MIN(campaign_id) FROM transfers WHERE user_id = $1 AND campaign_id IS NOT NULL \
+        UNION ALL SELECT (SELECT MIN(campaign_id) FROM transfers WHERE user_id = $1 AND campaign_id IS NOT NULL AND campaign_id > earned.id) \
+        FROM earned WHERE earned.id IS NOT NULL) SELECT campaigns.id, campaigns.version FROM earned JOIN campaigns ON campaigns.id = earned.id LIMIT $2";
+    fetch_all!(store, (CampaignId, i64), CAMPAIGNS, user, MOST_CAMPAIGNS)
 }

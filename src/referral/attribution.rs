@@ -1,13 +1,18 @@
 //! Who earns by an order: decided when it is placed, and never again.
 //!
 //! Of all referral campaigns that are live and take such orders, the one in which the buyer's bond is the oldest counts, and no other. Its
-//! inviter earns level 1; where the definition has a second level, the inviter's own inviter earns that. The version of the definition is
-//! written down with them: a version never changes, so the rates do not either. A paused or ended campaign attributes nothing new.
+//! inviter earns level 1; where the definition has a second level, the inviter's own inviter earns that, unless it is the buyer. A bond to
+//! somebody who was erased counts as none. The version of the definition is written down with them: a version never changes, so the rates do
+//! not either. A paused or ended campaign attributes nothing new.
+//!
+//! An order placed here counts by the bonds that stand when it is looked at, whatever this node's clock says of when they were made. One that
+//! was made elsewhere, at a time that its report names, counts by those that stood then, as the history of bonds has them.
 //!
 //! Which campaigns are live is known in memory, by SQL's word, a second old at most (own publishing and pausing at once): without any, an
 //! order costs nothing more. With some, each is asked for the buyer's bond, and one for its inviter's. A campaign that is just being brought
 //! back is not waited for: SQL has its bonds, but for the last moments before.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use futures_util::future::try_join_all;
@@ -26,8 +31,10 @@ use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::store::{StoreError, fetch_all};
 
-/// So many live referral campaigns are looked through for a bond, the oldest first.
-const MOST: i64 = 100;
+/// So many live referral campaigns are looked through for a bond, the oldest first. Those beyond earn nobody anything: `check` warns of it.
+const MOST: usize = 100;
+/// One more tells that there are more.
+const ASKED_FOR: i64 = 101;
 
 /// Who earns by an order, as its op and its event say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -50,6 +57,8 @@ pub struct Attribution {
 #[derive(Debug, Default)]
 pub struct Programmes {
     live: RwLock<Arc<[Arc<Record>]>>,
+    /// There are more than are looked through, and the log says so.
+    too_many: AtomicBool,
     /// One reads at a time, so that what was read later is kept.
     reading: tokio::sync::Mutex<()>,
 }
@@ -65,7 +74,10 @@ impl Programmes {
         let _one_at_a_time = self.reading.lock().await;
         let before = self.known();
         let mut live = Vec::new();
-        for (id, version) in fetch_all!(&app.store, (CampaignId, i64), LIVE, app.clock.now(), MOST)? {
+        let mut rows = fetch_all!(&app.store, (CampaignId, i64), LIVE, app.clock.now(), ASKED_FOR)?;
+        self.warn_once(&rows);
+        rows.truncate(MOST);
+        for (id, version) in rows {
             match before.iter().find(|record| (record.id, record.version) == (id, version)) {
                 Some(record) => live.push(Arc::clone(record)),
                 None => live.extend(campaigns::find(&app.store, id).await?.map(Arc::new)),
@@ -75,6 +87,21 @@ impl Programmes {
             *known = live.into();
         }
         Ok(())
+    }
+
+    /// Says that the newest of them attribute nothing, each time it becomes so.
+    fn warn_once(&self, live: &[(CampaignId, i64)]) {
+        let beyond = live.get(MOST);
+        let before = self.too_many.swap(beyond.is_some(), Ordering::Relaxed);
+        if let Some((first, _)) = beyond.filter(|_| !before) {
+            tracing::warn!(%first, most = MOST, "more referral campaigns are live than are looked through: from this one on they attribute nothing");
+        }
+    }
+
+    /// Whether so many others are live that this campaign would attribute nothing.
+    #[must_use]
+    pub fn leave_out(&self, campaign: CampaignId) -> bool {
+        self.known().iter().filter(|record| record.id != campaign).count() >= MOST
     }
 
     fn known(&self) -> Arc<[Arc<Record>]> {
@@ -100,48 +127,68 @@ impl Programmes {
         if programmes.is_empty() || refused() {
             return Ok(None);
         }
-        of(app, &programmes, buyer, now).await
+        of(app, &programmes, buyer, None).await
     }
 
-    /// Who earns by an order that `buyer` has made elsewhere at a time: the bonds must have stood then.
+    /// Who earns by an order that `buyer` has made elsewhere: by the bonds that stood at that time, or by those that stand.
     ///
     /// # Errors
     /// Trouble of SQL.
-    pub async fn of_outside_order(&self, app: &App, buyer: UserId, at: UnixMs) -> Result<Option<Attribution>, Problem> {
+    pub async fn of_outside_order(&self, app: &App, buyer: UserId, at: Option<UnixMs>) -> Result<Option<Attribution>, Problem> {
         of(app, &self.that_take(OrdersFrom::Outside, app.clock.now()), buyer, at).await
     }
 }
 
 /// By the oldest of the buyer's bonds in these campaigns.
-async fn of(app: &App, programmes: &[Arc<Record>], buyer: UserId, at: UnixMs) -> Result<Option<Attribution>, Problem> {
+async fn of(app: &App, programmes: &[Arc<Record>], buyer: UserId, at: Option<UnixMs>) -> Result<Option<Attribution>, Problem> {
     let bonds = programmes.iter().map(async |programme| Ok::<_, Problem>((programme, bond(app, programme.id, buyer, at).await?)));
     let bonds = try_join_all(bonds).await?.into_iter().filter_map(|(programme, bond)| Some((programme, bond?)));
-    let Some((programme, (_, inviter))) = bonds.min_by_key(|(programme, (since, _))| (*since, programme.id)) else { return Ok(None) };
-    let mut level2 = None;
-    if programme.definition.referral().is_some_and(has_second_level) {
-        level2 = self::bond(app, programme.id, inviter, at).await?.map(|(_, above)| above);
+    let Some((programme, bond)) = bonds.min_by_key(|(programme, bond)| (bond.since, programme.id)) else { return Ok(None) };
+    let mut above = None;
+    if programme.definition.referral().is_some_and(Referral::has_second_level) {
+        above = self::bond(app, programme.id, bond.inviter, at).await?;
     }
-    Ok(Some(Attribution { campaign_id: programme.id, version: programme.version, level1_user_id: inviter, level2_user_id: level2 }))
+    // Bonds close no circle, but these two were not read at one moment.
+    let level2_user_id = above.map(|above| above.inviter).filter(|above| *above != buyer);
+    Ok(Some(Attribution { campaign_id: programme.id, version: programme.version, level1_user_id: bond.inviter, level2_user_id }))
 }
 
-/// Whether a second level earns by anything.
-fn has_second_level(own: &Referral) -> bool {
-    own.levels.len() > 1 || own.sku_overrides.iter().any(|entry| entry.levels.len() > 1)
+/// A bond that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tie {
+    since: i64,
+    inviter: UserId,
 }
 
-/// Since when a shopper is bound, and to whom, if the bond stood at that time.
-async fn bond(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<(i64, UserId)>, Problem> {
+/// A shopper's bond, as it stands or stood at a time.
+async fn bond(app: &App, campaign: CampaignId, user: UserId, at: Option<UnixMs>) -> Result<Option<Tie>, Problem> {
     metrics::counter!("liebian_bonds_looked_up_total").increment(1);
-    let bond = if let Ok(bond) = from_hot_state(app, campaign, user).await? {
-        bond.filter(|bond| bond.lives(at.get())).map(|bond| (bond.bound_at, UserId::from_hot(&bond.inviter)))
+    let last = if let Ok(bond) = from_hot_state(app, campaign, user).await? {
+        let lives = |bond: &BondRow| bond.lives(at.unwrap_or_else(|| app.clock.now()).get());
+        match bond.filter(lives) {
+            Some(bond) => {
+                let inviter = UserId::from_hot(&bond.inviter).map_err(|error| Problem::defect(&error))?;
+                Some(Tie { since: bond.bound_at, inviter })
+            }
+            None => None,
+        }
     } else {
-        let bond = records::bond_of(&app.store, campaign, user, at).await?;
-        bond.map(|bond| (bond.bound_at.get(), Ok(bond.inviter_id)))
+        let bond = records::bond_of(&app.store, campaign, user, at.unwrap_or_else(|| app.clock.now())).await?;
+        bond.map(|bond| Tie { since: bond.bound_at.get(), inviter: bond.inviter_id })
     };
-    match bond {
-        Some((since, inviter)) if since <= at.get() => Ok(Some((since, inviter.map_err(|error| Problem::defect(&error))?))),
-        Some(_) | None => Ok(None),
-    }
+    let tie = match (last, at) {
+        (Some(tie), Some(at)) if tie.since > at.get() => before(app, campaign, user, at).await?,
+        (None, Some(at)) => before(app, campaign, user, at).await?,
+        (last, _) => last,
+    };
+    Ok(tie.filter(|tie| !app.revocations.is_erased(tie.inviter)))
+}
+
+/// The bond that stood at a time and was replaced or cut since.
+async fn before(app: &App, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<Tie>, Problem> {
+    app.projector.caught_up(campaign).await;
+    let stood = records::bond_at(&app.store, campaign, user, at).await?;
+    Ok(stood.map(|(since, inviter)| Tie { since: since.get(), inviter }))
 }
 
 /// Hot state does not answer now.

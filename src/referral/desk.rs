@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PROGRAM;
 use super::ops::{self, Bound, Decided};
-use super::records::{self, Bond, Filter, name};
+use super::records::{self, Bond, Branch, Filter, name};
 use super::teller::Of;
 use crate::app::App;
 use crate::campaign::live::{self, existing};
@@ -20,7 +20,7 @@ use crate::http::caller::{Editor, Operator, Viewer};
 use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::idempotency;
-use crate::http::page::{List, Page, bound, id_or_any};
+use crate::http::page::{List, Page, bound, id_or_any, sku};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::identity::users;
@@ -165,6 +165,10 @@ struct RewardQuery {
     /// Only of this order.
     #[param(required = false, nullable = false, pattern = "^[!-~]{1,64}$")]
     order_number: Option<String>,
+    /// Only of orders of this item.
+    #[param(required = false, nullable = false, pattern = "^[0-9A-Za-z._:+-]{1,64}$")]
+    #[serde(default, deserialize_with = "sku")]
+    sku: Option<String>,
     /// Granted at this time or later.
     #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
@@ -194,7 +198,7 @@ pub async fn list_rewards(
     }
     let order = order.unwrap_or_default();
     let state = query.state.map(|state| state.word().to_owned()).unwrap_or_default();
-    let filter = Filter { state, user: id_or_any(query.user_id), order, from, to };
+    let filter = Filter { state, user: id_or_any(query.user_id), order, sku: query.sku.unwrap_or_default(), from, to };
     existing(&app, id.0).await?;
     app.projector.all_caught_up().await;
     app.teller.caught_up(Of::Campaign(id.0)).await;
@@ -352,7 +356,9 @@ pub async fn set_bond(
     let why = reason(&why)?;
     existing(&app, id.0).await?;
     for user in std::iter::once(user_id).chain(inviter_id) {
-        if !users::exists(&app.store, user).await? {
+        // Who was erased can be cut loose, and invites nobody.
+        let erased = Some(user) == inviter_id && app.revocations.is_erased(user);
+        if erased || !users::exists(&app.store, user).await? {
             return Err(Problem::new(Code::NotFound).detail(format!("There is no {user}")));
         }
     }
@@ -371,7 +377,6 @@ pub async fn set_bond(
             bound_at: UnixMs::new(bond.bound_at),
             expires_at: (bond.expires_at > 0).then_some(UnixMs::new(bond.expires_at)),
             version: bond.version,
-            invited: 0,
         })
     });
     let bond = shown(&app, id.0, bond.into_iter().collect()).await?.pop();
@@ -482,23 +487,27 @@ pub async fn tree(
         None => None,
     };
     let rows = records::invited_by(&app.store, id.0, (user_id, now), page.before(), page.fetch()).await?;
-    let List { items: first, next_cursor } = page.list(rows, |bond| (bond.bound_at.get(), bond.user_id.to_string()));
+    let List { items: first, next_cursor } = page.list(rows, |Branch { bond, .. }| (bond.bound_at.get(), bond.user_id.to_string()));
     let mut branches = Vec::with_capacity(first.len());
-    for bond in first {
-        let below = match bond.invited {
+    for branch in first {
+        let below = match branch.invited {
             0 => Vec::new(),
-            _ => records::invited_by(&app.store, id.0, (bond.user_id, now), (i64::MAX, ""), SECOND).await?,
+            _ => records::invited_by(&app.store, id.0, (branch.bond.user_id, now), (i64::MAX, ""), SECOND).await?,
         };
-        branches.push((bond, below));
+        branches.push((branch, below));
     }
     let mut users = vec![user_id];
-    users.extend(branches.iter().flat_map(|(bond, below)| std::iter::once(bond).chain(below)).map(|bond| bond.user_id));
+    users.extend(branches.iter().flat_map(|(branch, below)| std::iter::once(branch).chain(below)).map(|branch| branch.bond.user_id));
     let names = app.names.of(&app.store, &users).await?;
-    let in_tree =
-        |bond: Bond| TreeUser { user_id: bond.user_id, name: name(&names, bond.user_id), bound_at: bond.bound_at, invited: bond.invited };
+    let in_tree = |Branch { bond, invited }: Branch| TreeUser {
+        user_id: bond.user_id,
+        name: name(&names, bond.user_id),
+        bound_at: bond.bound_at,
+        invited,
+    };
     let items = branches
         .into_iter()
-        .map(|(bond, below)| TreeBranch { user: in_tree(bond), invitees: below.into_iter().map(in_tree).collect() })
+        .map(|(branch, below)| TreeBranch { user: in_tree(branch), invitees: below.into_iter().map(in_tree).collect() })
         .collect();
     let history = records::history(&app.store, id.0, user_id, CHANGES).await?;
     let change = |change: records::Change| BondChange {

@@ -16,6 +16,7 @@ use super::view::{BondView, InviteeView, RewardView};
 use crate::app::App;
 use crate::campaign::keyed;
 use crate::campaign::live::{self, Live};
+use crate::campaign::model::Referral;
 use crate::campaign::view::CampaignState;
 use crate::clock::UnixMs;
 use crate::code::Code;
@@ -121,10 +122,10 @@ pub async fn bind(
     if !live::runs(&app, id.0, &PROGRAM).await? {
         return Err(Code::NotFound.into());
     }
-    // What is no code is nobody's.
+    // What is no code is nobody's, and neither is that of somebody who was erased.
     let code: InviteCode = body.body.invite_code.parse().map_err(|_no_code| Code::NotFound)?;
     let owner = app.invites.owner(&app.store, code).await?;
-    let (_, inviter) = owner.filter(|(campaign, _)| *campaign == id.0).ok_or(Code::NotFound)?;
+    let (_, inviter) = owner.filter(|(campaign, owner)| *campaign == id.0 && !app.revocations.is_erased(*owner)).ok_or(Code::NotFound)?;
     let newcomer = counts_as_newcomer(&app, id.0, session.user_id).await?;
     let Decided { decision, place, replayed } =
         ops::bind(&app.engine, id.0, (session.user_id, inviter), newcomer, body.key.as_ref()).await?;
@@ -220,7 +221,7 @@ async fn two_levels(app: &App, user: UserId) -> Result<String, Problem> {
     let mut named = Vec::new();
     for campaign in records::invited_in(&app.store, user).await? {
         let record = app.definitions.get(app, campaign, 0).await?;
-        if record.is_some_and(|record| record.definition.referral().is_some_and(|own| own.levels.len() > 1)) {
+        if record.is_some_and(|record| record.definition.referral().is_some_and(Referral::has_second_level)) {
             named.push(campaign.to_string());
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! * A number is one order for good: the same one with another amount or buyer is refused, and none may read as an order of ours.
 //! * Reports come in any order, and any number of times: the state goes on from `paid` to `fulfilled` to `refunded`, never back, and what went
-//!   back of the money never falls. So an older report changes nothing.
+//!   back of the money never falls. So an older report changes nothing, but that the hand-over counts whenever it is first told: an order of
+//!   which a part was refunded before has its goods all the same, and what is left of its rewards ripens.
 //! * Who earns is decided at the first report, by bonds that stood when the order was made; the order counts as its buyer's purchase from then on.
 //! * Order, sale, purchase and the note of who reported it are one transaction.
 
@@ -63,6 +64,8 @@ pub struct Report {
     pub sku: Option<String>,
     /// When what is reported happened.
     pub at: UnixMs,
+    /// The same, if the shop named a time that is past.
+    pub told_at: Option<UnixMs>,
 }
 
 /// An order made elsewhere.
@@ -231,7 +234,7 @@ async fn insert(tx: &mut Tx, report: &Report, referral: Option<Attribution>, by:
                         refunded_fen, fulfilled_at, state, attempts, next_attempt_at) \
                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, 'pending', 0, $12)";
     const BOUGHT: &str = "UPDATE users SET first_paid_at = $1 WHERE id = $2 AND first_paid_at IS NULL";
-    let Report { number, user, amount, refunded, state, sku, at } = report;
+    let Report { number, user, amount, refunded, state, sku, at, told_at: _ } = report;
     let fulfilled_at = (*state == OutsideState::Fulfilled).then_some(*at);
     if execute!(&mut *tx, ORDER, number, *user, *amount, *refunded, state.word(), sku, *at, fulfilled_at, now)? == 0 {
         return Ok(None);
@@ -262,21 +265,21 @@ async fn insert(tx: &mut Tx, report: &Report, referral: Option<Attribution>, by:
 /// A later report; `None`: somebody else changed the order meanwhile.
 async fn merge(tx: &mut Tx, known: &OutsideOrder, report: &Report, by: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
     const ORDER: &str = "UPDATE outside_orders SET state = $1, refunded_fen = $2, fulfilled_at = $3, updated_at = $4 \
-                         WHERE number = $5 AND state = $6 AND refunded_fen = $7";
+                         WHERE number = $5 AND state = $6 AND refunded_fen = $7 AND COALESCE(fulfilled_at, 0) = $8";
     const SALE: &str = "UPDATE sales SET refunded_fen = $1, fulfilled_at = $2, state = 'pending', attempts = 0, next_attempt_at = $3 \
                         WHERE number = $4";
     if (known.user_id, known.amount_fen) != (report.user, report.amount) {
         return Ok(Some(Kept::Conflict));
     }
     let (state, refunded) = (known.state.max(report.state), known.refunded_fen.max(report.refunded));
-    if (state, refunded) == (known.state, known.refunded_fen) {
+    // Not before it was made, whatever the clocks of the shop say.
+    let handed_over = (report.state == OutsideState::Fulfilled).then_some(report.at.max(known.occurred_at));
+    let fulfilled_at = known.fulfilled_at.or(handed_over);
+    if (state, refunded, fulfilled_at) == (known.state, known.refunded_fen, known.fulfilled_at) {
         return Ok(Some(Kept::Known));
     }
-    // Not before it was made, whatever the clocks of the shop say.
-    let handed_over = state > known.state && report.state == OutsideState::Fulfilled;
-    let fulfilled_at = known.fulfilled_at.or(handed_over.then_some(report.at.max(known.occurred_at)));
-    let (number, before) = (&report.number, known.state.word());
-    if execute!(&mut *tx, ORDER, state.word(), refunded, fulfilled_at, now, number, before, known.refunded_fen)? == 0 {
+    let (number, before, was_fulfilled) = (&report.number, known.state.word(), known.fulfilled_at.map_or(0, UnixMs::get));
+    if execute!(&mut *tx, ORDER, state.word(), refunded, fulfilled_at, now, number, before, known.refunded_fen, was_fulfilled)? == 0 {
         return Ok(None);
     }
     execute!(&mut *tx, SALE, refunded, fulfilled_at, now, number)?;

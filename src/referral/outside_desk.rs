@@ -25,6 +25,8 @@ use crate::money::{Fen, MAX_FEN};
 const LONGEST_NUMBER: usize = 64;
 /// Earlier times are typing errors: 2000-01-01.
 const EARLIEST: UnixMs = UnixMs::new(946_684_800_000);
+/// The shop's clock may go so far ahead of ours: such a time is now.
+const AHEAD_SECONDS: i64 = 300;
 
 /// What the shop says of an order that was made elsewhere.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -48,7 +50,7 @@ pub struct NewReport {
     /// What was bought, for rates of its own; as the first report says it.
     #[schema(pattern = "^[0-9A-Za-z._:+-]{1,64}$", nullable = false, required = false, example = "cherry-1kg")]
     sku: Option<String>,
-    /// When that happened; absent: now.
+    /// When that happened; absent, or up to five minutes ahead of this clock: now.
     #[serde(default, with = "crate::clock::rfc3339::option")]
     #[schema(value_type = String, format = DateTime, nullable = false, required = false)]
     occurred_at: Option<UnixMs>,
@@ -74,12 +76,12 @@ impl NewReport {
         if self.sku.as_deref().is_some_and(|sku| !is_sku(sku)) {
             return Err(Problem::invalid("sku", "must be 1 to 64 letters, digits or . _ : + -"));
         }
-        let at = self.occurred_at.unwrap_or(now);
-        if !(EARLIEST..=now).contains(&at) {
+        if self.occurred_at.is_some_and(|at| !(EARLIEST..=now.plus_seconds(AHEAD_SECONDS)).contains(&at)) {
             return Err(Problem::invalid("occurred_at", "must be a time that is past, from 2000 on"));
         }
+        let told_at = self.occurred_at.filter(|at| *at <= now);
         let Self { number, user_id, amount_fen, state, sku, .. } = self;
-        Ok(Report { number, user: user_id, amount: amount_fen, refunded, state, sku, at })
+        Ok(Report { number, user: user_id, amount: amount_fen, refunded, state, sku, at: told_at.unwrap_or(now), told_at })
     }
 }
 
@@ -96,7 +98,7 @@ pub async fn report(app: Data<App>, operator: Operator<Finance>, body: Json<NewR
         if !users::exists(&app.store, report.user).await? {
             return Err(Problem::new(Code::NotFound).detail("There is no such user"));
         }
-        referral = app.programmes.of_outside_order(&app, report.user, report.at).await?;
+        referral = app.programmes.of_outside_order(&app, report.user, report.told_at).await?;
     }
     let kept = outside::keep(&app.store, &report, referral, &operator.key.id, app.clock.now()).await?;
     let status = match kept {

@@ -96,10 +96,39 @@ pub struct Filter {
     pub user: String,
     /// Of which order.
     pub order: String,
+    /// Of which item.
+    pub sku: String,
     /// Granted at or after, Unix ms.
     pub from: i64,
     /// Granted before, Unix ms.
     pub to: i64,
+}
+
+/// A list's statement, led by what it is found by: the databases cannot choose an index for a condition that may say nothing.
+macro_rules! rewards_by {
+    ($lead:literal) => {
+        concat!(
+            "SELECT * FROM rewards WHERE ",
+            $lead,
+            " AND (state = $2 OR ($2 = '' AND state <> 'refused')) AND ($3 = '' OR user_id = $3) AND ($4 = '' OR order_number = $4) \
+             AND ($5 = '' OR EXISTS (SELECT 1 FROM sales WHERE sales.number = rewards.order_number AND sales.sku = $5)) \
+             AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10"
+        )
+    };
+}
+
+impl Filter {
+    /// The statement whose index leaves the fewest rows to look at; `campaign_id || ''` is no column, so no index of it is taken. A state
+    /// or an item alone has no index: the list goes through the campaign's newest rewards.
+    const fn statement(&self) -> &'static str {
+        if !self.order.is_empty() {
+            rewards_by!("campaign_id = $1 AND order_number = $4")
+        } else if !self.user.is_empty() {
+            rewards_by!("user_id = $3 AND campaign_id || '' = $1")
+        } else {
+            rewards_by!("campaign_id = $1")
+        }
+    }
 }
 
 /// A campaign's rewards, newest first.
@@ -113,11 +142,8 @@ pub async fn rewards_in(
     (before, id): (i64, &str),
     fetch: i64,
 ) -> Result<Vec<Reward>, StoreError> {
-    const LIST: &str = "SELECT * FROM rewards WHERE campaign_id = $1 AND (state = $2 OR ($2 = '' AND state <> 'refused')) \
-                        AND ($3 = '' OR user_id = $3) AND ($4 = '' OR order_number = $4) AND created_at >= $5 AND created_at < $6 \
-                        AND (created_at, id) < ($7, $8) ORDER BY created_at DESC, id DESC LIMIT $9";
-    let Filter { state, user, order, from, to } = filter;
-    fetch_all!(store, Reward, LIST, campaign, state, user, order, from, to, before, id, fetch)
+    let (sql, Filter { state, user, order, sku, from, to }) = (filter.statement(), filter);
+    fetch_all!(store, Reward, sql, campaign, state, user, order, sku, from, to, before, id, fetch)
 }
 
 /// Somebody who was invited, as SQL has it.
@@ -167,6 +193,30 @@ pub async fn invited_in(store: &Store, user: UserId) -> Result<Vec<CampaignId>, 
     Ok(fetch_all!(store, (CampaignId,), INVITED, user, MOST_CAMPAIGNS)?.into_iter().map(|(campaign,)| campaign).collect())
 }
 
+/// Whom a user has invited: of either level so many as the page takes are kept, found along an index from the user down (`CROSS JOIN` says so to
+/// SQLite), and only what the page shows is added up.
+macro_rules! invitees_by {
+    ($lead:literal, $first:literal) => {
+        concat!(
+            "SELECT page.*, CAST(COALESCE((SELECT SUM(amount_fen - reversed_fen) FROM rewards WHERE rewards.user_id = $1 \
+             AND rewards.buyer_id = page.user_id AND rewards.campaign_id = page.campaign_id AND rewards.state <> 'refused'), 0) AS BIGINT) \
+             AS earned_fen FROM (SELECT * FROM (SELECT campaign_id, user_id, CAST(1 AS BIGINT) AS level, bound_at, expires_at FROM bonds WHERE ",
+            $lead,
+            " AND ($2 = '' OR campaign_id = $2) AND (expires_at IS NULL OR expires_at > $4) AND (bound_at, user_id, campaign_id) < ($5, $6, $7) \
+             ORDER BY bound_at DESC, user_id DESC, campaign_id DESC LIMIT $8) AS level1 \
+             UNION ALL SELECT * FROM (SELECT second.campaign_id, second.user_id, CAST(2 AS BIGINT), second.bound_at, second.expires_at \
+             FROM bonds AS first CROSS JOIN bonds AS second WHERE second.inviter_id = first.user_id AND second.campaign_id = first.campaign_id AND ",
+            $first,
+            " AND ($2 = '' OR first.campaign_id = $2) AND REPLACE($3, first.campaign_id, '') <> $3 \
+             AND (first.expires_at IS NULL OR first.expires_at > $4) AND (second.expires_at IS NULL OR second.expires_at > $4) \
+             AND (second.bound_at, second.user_id, second.campaign_id) < ($5, $6, $7) \
+             ORDER BY second.bound_at DESC, second.user_id DESC, second.campaign_id DESC LIMIT $8) AS level2 \
+             ORDER BY bound_at DESC, user_id DESC, campaign_id DESC LIMIT $8) AS page \
+             ORDER BY bound_at DESC, user_id DESC, campaign_id DESC"
+        )
+    };
+}
+
 /// Whom a user has invited, and in the campaigns that `two_levels` names, whom they have; those bound now, newest first.
 ///
 /// # Errors
@@ -175,21 +225,14 @@ pub async fn invitees_of(
     store: &Store,
     user: UserId,
     (campaign, two_levels, now): (&str, &str, UnixMs),
-    (before, id): (i64, &str),
+    (before, place): (i64, &str),
     fetch: i64,
 ) -> Result<Vec<Invitee>, StoreError> {
-    const INVITEES: &str = "SELECT campaign_id, user_id, level, bound_at, expires_at, \
-         CAST(COALESCE((SELECT SUM(amount_fen - reversed_fen) FROM rewards WHERE rewards.user_id = $1 AND rewards.state <> 'refused' \
-             AND rewards.campaign_id = invited.campaign_id AND rewards.buyer_id = invited.user_id), 0) AS BIGINT) AS earned_fen \
-         FROM (SELECT campaign_id, user_id, CAST(1 AS BIGINT) AS level, bound_at, expires_at FROM bonds \
-               WHERE inviter_id = $1 AND ($2 = '' OR campaign_id = $2) AND (expires_at IS NULL OR expires_at > $4) \
-               UNION ALL \
-               SELECT second.campaign_id, second.user_id, CAST(2 AS BIGINT), second.bound_at, second.expires_at FROM bonds AS first \
-               JOIN bonds AS second ON second.inviter_id = first.user_id AND second.campaign_id = first.campaign_id \
-               WHERE first.inviter_id = $1 AND ($2 = '' OR first.campaign_id = $2) AND REPLACE($3, first.campaign_id, '') <> $3 \
-               AND (first.expires_at IS NULL OR first.expires_at > $4) AND (second.expires_at IS NULL OR second.expires_at > $4)) AS invited \
-         WHERE (bound_at, user_id || campaign_id) < ($5, $6) ORDER BY bound_at DESC, user_id || campaign_id DESC LIMIT $7";
-    fetch_all!(store, Invitee, INVITEES, user, campaign, two_levels, now, before, id, fetch)
+    const ANYWHERE: &str = invitees_by!("inviter_id = $1", "first.inviter_id = $1");
+    const IN_ONE: &str = invitees_by!("inviter_id = $1 AND campaign_id = $2", "first.inviter_id = $1 AND first.campaign_id = $2");
+    let sql = if campaign.is_empty() { ANYWHERE } else { IN_ONE };
+    let (id, of) = place.find("cmp_").map_or((place, ""), |at| place.split_at(at));
+    fetch_all!(store, Invitee, sql, user, campaign, two_levels, now, before, id, of, fetch)
 }
 
 /// A bond as SQL has it.
@@ -205,8 +248,27 @@ pub struct Bond {
     pub expires_at: Option<UnixMs>,
     /// The definition's version it was made under.
     pub version: i64,
-    /// How many the invited has invited.
+}
+
+/// A bond, and how many the invited has invited.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Branch {
+    /// The bond.
+    #[sqlx(flatten)]
+    pub bond: Bond,
+    /// How many.
     pub invited: i64,
+}
+
+macro_rules! bonds_by {
+    ($lead:literal) => {
+        concat!(
+            "SELECT user_id, inviter_id, bound_at, expires_at, version FROM bonds WHERE ",
+            $lead,
+            " AND ($2 = '' OR user_id = $2) AND ($3 = '' OR inviter_id = $3) AND bound_at >= $4 AND bound_at < $5 \
+             AND (bound_at, user_id) < ($6, $7) ORDER BY bound_at DESC, user_id DESC LIMIT $8"
+        )
+    };
 }
 
 /// A campaign's bonds, newest first; those of this user, and those whom it invited, if one is named. Those past their time too.
@@ -221,11 +283,12 @@ pub async fn bonds_in(
     (before, id): (i64, &str),
     fetch: i64,
 ) -> Result<Vec<Bond>, StoreError> {
-    const LIST: &str = "SELECT user_id, inviter_id, bound_at, expires_at, version, \
-                        (SELECT COUNT(*) FROM bonds AS own WHERE own.inviter_id = bonds.user_id AND own.campaign_id = bonds.campaign_id) AS invited \
-                        FROM bonds WHERE campaign_id = $1 AND ($2 = '' OR user_id = $2) AND ($3 = '' OR inviter_id = $3) \
-                        AND bound_at >= $4 AND bound_at < $5 AND (bound_at, user_id) < ($6, $7) ORDER BY bound_at DESC, user_id DESC LIMIT $8";
-    fetch_all!(store, Bond, LIST, campaign, user, inviter, from, to, before, id, fetch)
+    let sql = match (user, inviter) {
+        ("", "") => bonds_by!("campaign_id = $1"),
+        ("", _) => bonds_by!("campaign_id = $1 AND inviter_id = $3"),
+        (_, _) => bonds_by!("campaign_id = $1 AND user_id = $2"),
+    };
+    fetch_all!(store, Bond, sql, campaign, user, inviter, from, to, before, id, fetch)
 }
 
 /// The living bond of a user.
@@ -233,9 +296,20 @@ pub async fn bonds_in(
 /// # Errors
 /// Those of the database.
 pub async fn bond_of(store: &Store, campaign: CampaignId, user: UserId, now: UnixMs) -> Result<Option<Bond>, StoreError> {
-    const BOND: &str = "SELECT user_id, inviter_id, bound_at, expires_at, version, CAST(0 AS BIGINT) AS invited FROM bonds \
+    const BOND: &str = "SELECT user_id, inviter_id, bound_at, expires_at, version FROM bonds \
                         WHERE campaign_id = $1 AND user_id = $2 AND (expires_at IS NULL OR expires_at > $3)";
     fetch_optional!(store, Bond, BOND, campaign, user, now)
+}
+
+/// Since when and to whom a user was bound at a time, whatever became of that bond since.
+///
+/// # Errors
+/// Those of the database.
+pub async fn bond_at(store: &Store, campaign: CampaignId, user: UserId, at: UnixMs) -> Result<Option<(UnixMs, UserId)>, StoreError> {
+    const STOOD: &str = "SELECT at, inviter_id FROM (SELECT at, inviter_id, expires_at FROM bond_history \
+                         WHERE user_id = $1 AND campaign_id = $2 AND at <= $3 ORDER BY at DESC, seq DESC LIMIT 1) AS last \
+                         WHERE inviter_id IS NOT NULL AND (expires_at IS NULL OR expires_at > $3)";
+    fetch_optional!(store, (UnixMs, UserId), STOOD, user, campaign, at)
 }
 
 /// Whom a user has invited in a campaign and is bound now, newest first, each with how many they have invited.
@@ -248,13 +322,13 @@ pub async fn invited_by(
     (user, now): (UserId, UnixMs),
     (before, id): (i64, &str),
     fetch: i64,
-) -> Result<Vec<Bond>, StoreError> {
+) -> Result<Vec<Branch>, StoreError> {
     const INVITED: &str = "SELECT user_id, inviter_id, bound_at, expires_at, version, (SELECT COUNT(*) FROM bonds AS own \
                            WHERE own.inviter_id = bonds.user_id AND own.campaign_id = bonds.campaign_id \
                            AND (own.expires_at IS NULL OR own.expires_at > $3)) AS invited FROM bonds \
                            WHERE campaign_id = $1 AND inviter_id = $2 AND (expires_at IS NULL OR expires_at > $3) \
                            AND (bound_at, user_id) < ($4, $5) ORDER BY bound_at DESC, user_id DESC LIMIT $6";
-    fetch_all!(store, Bond, INVITED, campaign, user, now, before, id, fetch)
+    fetch_all!(store, Branch, INVITED, campaign, user, now, before, id, fetch)
 }
 
 /// One change of a bond.

@@ -31,7 +31,7 @@ const KEPT: usize = 256;
 const PATIENCE: Duration = Duration::from_millis(2_500);
 /// So long it waits before it looks again, unless it hears that some were told.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Sales that a reader waits for.
+/// Sales of one campaign that a reader waits for.
 const MOST_WAITED_FOR: i64 = 500;
 
 /// Tells sales, and lets readers wait for it.
@@ -55,8 +55,6 @@ pub enum Of {
     Earner(UserId),
     /// Those of a referral campaign.
     Campaign(CampaignId),
-    /// All.
-    Everybody,
 }
 
 #[derive(sqlx::FromRow)]
@@ -110,7 +108,11 @@ impl Teller {
     /// # Errors
     /// Those of the database.
     pub async fn round(&self) -> Result<bool, StoreError> {
-        const CAMPAIGNS: &str = "SELECT DISTINCT campaign_id FROM sales WHERE state = 'pending' AND next_attempt_at <= $1 LIMIT $2";
+        // From campaign to campaign along the index, past all that waits in each.
+        const CAMPAIGNS: &str = "WITH RECURSIVE waiting (id) AS (SELECT MIN(campaign_id) FROM sales WHERE state = 'pending' UNION ALL \
+            SELECT (SELECT MIN(campaign_id) FROM sales WHERE state = 'pending' AND campaign_id > waiting.id) FROM waiting WHERE waiting.id IS NOT NULL) \
+            SELECT id FROM waiting WHERE id IS NOT NULL AND EXISTS (SELECT 1 FROM sales WHERE state = 'pending' AND campaign_id = waiting.id \
+            AND next_attempt_at <= $1) LIMIT $2";
         let now = self.clock.now();
         let campaigns = fetch_all!(&self.store, (CampaignId,), CAMPAIGNS, now, MOST_CAMPAIGNS)?;
         let open = campaigns.into_iter().filter(|(campaign,)| self.is_open(*campaign));
@@ -254,15 +256,29 @@ impl Teller {
         let _late = tokio::time::timeout(PATIENCE, waiting).await;
     }
 
+    /// What is to be told of campaigns that can hear it.
     async fn untold(&self, of: Of) -> Result<BTreeSet<String>, StoreError> {
-        const UNTOLD: &str = "SELECT number, campaign_id FROM sales WHERE state = 'pending' AND attempts <= 1 \
-                              AND ($1 = '' OR campaign_id = $1) AND ($2 = '' OR level1_id = $2 OR level2_id = $2) LIMIT $3";
-        let (campaign, earner) = match of {
-            Of::Earner(user) => (String::new(), user.to_string()),
-            Of::Campaign(campaign) => (campaign.to_string(), String::new()),
-            Of::Everybody => (String::new(), String::new()),
-        };
-        let rows = fetch_all!(&self.store, (String, CampaignId), UNTOLD, campaign, earner, MOST_WAITED_FOR)?;
-        Ok(rows.into_iter().filter(|(_, campaign)| self.is_open(*campaign)).map(|(number, _)| number).collect())
+        const EARNED_IN: &str = "SELECT campaign_id FROM sales WHERE state = 'pending' AND level1_id = $1 \
+                                 UNION SELECT campaign_id FROM sales WHERE state = 'pending' AND level2_id = $1 LIMIT $2";
+        const OF_EARNER: &str = "SELECT number FROM sales WHERE state = 'pending' AND level1_id = $1 AND campaign_id = $2 AND attempts <= 1 \
+                                 UNION SELECT number FROM sales WHERE state = 'pending' AND level2_id = $1 AND campaign_id = $2 \
+                                 AND attempts <= 1 LIMIT $3";
+        const OF_CAMPAIGN: &str = "SELECT number FROM sales WHERE state = 'pending' AND campaign_id = $1 AND attempts <= 1 LIMIT $2";
+        let mut untold = BTreeSet::new();
+        match of {
+            Of::Earner(user) => {
+                let campaigns = fetch_all!(&self.store, (CampaignId,), EARNED_IN, user, MOST_CAMPAIGNS)?;
+                for (campaign,) in campaigns.into_iter().filter(|(campaign,)| self.is_open(*campaign)) {
+                    let rows = fetch_all!(&self.store, (String,), OF_EARNER, user, campaign, MOST_WAITED_FOR)?;
+                    untold.extend(rows.into_iter().map(|(number,)| number));
+                }
+            }
+            Of::Campaign(campaign) if self.is_open(campaign) => {
+                let rows = fetch_all!(&self.store, (String,), OF_CAMPAIGN, campaign, MOST_WAITED_FOR)?;
+                untold.extend(rows.into_iter().map(|(number,)| number));
+            }
+            Of::Campaign(_) => {}
+        }
+        Ok(untold)
     }
 }

@@ -31,7 +31,7 @@ pub struct Asked {
 /// `invalid_request` naming `amount_fen`, `balance_too_low`, `rate_limited` until the next day when the day's withdrawals are used up;
 /// `idempotency_key_reused` when the key has taken out another amount.
 pub async fn ask(app: &App, user: UserId, amount: Fen, key: Option<&IdempotencyKey>) -> Result<Asked, Problem> {
-    let terms = Terms::of(&app.store, user).await?;
+    let terms = Terms::of(app, user).await?;
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     // From here on nobody else moves this user's money, nor asks for a withdrawal of it.

@@ -1,13 +1,12 @@
 //! The rules by which a user may take money out: the strictest of all campaigns they earned in.
 
+use crate::app::App;
 use crate::campaign::model::{Rules, Withdrawal};
-use crate::campaign::records;
 use crate::clock::UnixMs;
 use crate::http::problem::Problem;
 use crate::id::UserId;
 use crate::ledger;
 use crate::money::{Fen, MAX_FEN};
-use crate::store::{Store, StoreError};
 
 /// Days begin at midnight UTC+8, ms after midnight UTC.
 const ZONE: i64 = 8 * 3600 * 1000;
@@ -33,11 +32,11 @@ impl Terms {
     /// The rules for a user.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn of(store: &Store, user: UserId) -> Result<Self, StoreError> {
+    /// When the database does not answer.
+    pub async fn of(app: &App, user: UserId) -> Result<Self, Problem> {
         let mut terms = Self::WIDEST;
-        for campaign in ledger::earned_in(store, user).await? {
-            if let Some(record) = records::find(store, campaign).await?
+        for (campaign, version) in ledger::earned_in(&app.store, user).await? {
+            if let Some(record) = app.definitions.get(app, campaign, version).await?
                 && let Rules::Referral(own) = &record.definition.rules
             {
                 terms = terms.and(&own.withdrawal);

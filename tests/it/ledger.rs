@@ -64,7 +64,7 @@ async fn has(store: &Store, user: UserId) -> [i64; 5] {
 /// The books balance, and the statement tells how each account came to what it has.
 async fn in_order(store: &Store, user: UserId) {
     let trial = trial::of_all(store).await.unwrap();
-    assert!(trial.holds(), "{trial:?}");
+    assert!(trial.balances(), "{trial:?}");
     assert_eq!(trial::of_campaign(store, campaign(1)).await.unwrap(), Vec::<String>::new());
     let entries = statement::of_user(store, user, i64::MAX, 10_000).await.unwrap();
     let mut balances: BTreeMap<_, i64> = BTreeMap::new();
@@ -143,12 +143,12 @@ both_databases! {
         in_order(store, ada).await;
         execute!(store, "UPDATE accounts SET balance_fen = balance_fen + 1 WHERE id = $1", Account::Available(ada).to_string()).unwrap();
         let trial = trial::of_all(store).await.unwrap();
-        assert_eq!((trial.holds(), trial.sum().get(), trial.wrong.len()), (false, 1, 1), "{trial:?}");
+        assert_eq!((trial.balances(), trial.sum().get(), trial.wrong.len()), (false, 1, 1), "{trial:?}");
         assert_eq!(trial::of_campaign(store, campaign(1)).await.unwrap().len(), 1);
         execute!(store, "UPDATE accounts SET balance_fen = balance_fen - 1 WHERE id = $1", Account::Frozen(ada).to_string()).unwrap_err();
         execute!(store, "DELETE FROM accounts WHERE kind = 'available'").unwrap();
         let trial = trial::of_all(store).await.unwrap();
-        assert!(!trial.holds() && trial.wrong[0].contains("has nothing"), "{trial:?}");
+        assert!(!trial.balances() && trial.wrong[0].contains("has nothing"), "{trial:?}");
     }
 
     async fn campaigns_that_reward_the_same_people_at_once_wait_for_each_other(db: &Db) {

@@ -166,6 +166,20 @@ fn level(reader: &mut Reader, value: &Value) -> Option<Level> {
     }
 }
 
+impl Referral {
+    /// Whether a second level earns by anything.
+    #[must_use]
+    pub fn has_second_level(&self) -> bool {
+        has_second_level(&self.levels, &self.sku_overrides)
+    }
+}
+
+/// The same of what a definition or its view says.
+#[must_use]
+pub fn has_second_level(general: &[Level], overrides: &[SkuOverride]) -> bool {
+    general.len() > 1 || overrides.iter().any(|entry| entry.levels.len() > 1)
+}
+
 fn shares_fit(levels: &[Level], reader: &mut Reader) {
     let sum: i64 = levels
         .iter()

@@ -22,7 +22,7 @@ pub const EVENTS: &[About] = &[
     (
         "referral.bound",
         "A shopper is bound to an inviter; an operator's doing has its reason.",
-        "user_id inviter_id previous_inviter_id reason",
+        "user_id inviter_id previous_inviter_id expires_at reason",
     ),
     ("referral.unbound", "An operator has cut a bond.", "user_id previous_inviter_id reason"),
     (

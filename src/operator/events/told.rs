@@ -85,6 +85,7 @@ pub fn told(campaign: CampaignId, body: &BodyRef<'_>, event: &EventRef<'_>, id: 
             "room" => ("room_id", written(RoomId::from_hot(campaign, hot).ok())),
             "chain" => ("chain_id", written(ChainId::from_hot(campaign, hot).ok())),
             "user" => ("user_id", written(UserId::from_hot(hot).ok())),
+            "expires_at" => ("expires_at", value.as_i64().map_or(Value::Null, |at| UnixMs::new(at).rfc3339().into())),
             "amount" | "fen" => ("amount_fen", value),
             other => (other, value),
         };

@@ -6,7 +6,7 @@ use askama::Template;
 use super::offer::face;
 use super::words::Texts;
 use super::{Files, PageData};
-use crate::campaign::model::{Level, OrdersFrom, Touch};
+use crate::campaign::model::{Level, OrdersFrom, Touch, has_second_level};
 use crate::campaign::view::{CampaignState, CampaignView, ItemView, ReferralView};
 use crate::clock::UnixMs;
 use crate::money::Fen;
@@ -210,7 +210,7 @@ fn headline(state: State, inviter: Option<&str>, t: Texts) -> (String, &'static 
 /// The rules that follow from the definition, one a line.
 fn rules(campaign: &CampaignView, referral: &ReferralView, t: Texts) -> Vec<String> {
     let (bond, withdrawal) = (&referral.bond, &referral.withdrawal);
-    let two = referral.levels.len() > 1 || referral.sku_overrides.iter().any(|entry| entry.levels.len() > 1);
+    let two = has_second_level(&referral.levels, &referral.sku_overrides);
     let takes = |from| referral.orders_from.contains(&from);
     let shown = |sku: &str| campaign.items.iter().any(|item| item.sku == sku);
     let others = referral.sku_overrides.iter().filter(|entry| !shown(&entry.sku)).count();

@@ -1,12 +1,14 @@
 //! The rules, as callers of the HTTP API meet them. A file per subject.
 
 mod attacks;
+mod attribution;
 mod bonds;
 mod campaigns;
 mod cash_desk;
 mod chain_orders;
 mod chain_races;
 mod chains;
+mod claims;
 mod contract;
 mod desk;
 mod documents;
@@ -15,6 +17,7 @@ mod erasure;
 mod feed;
 mod heads;
 mod holds;
+mod invitees;
 mod invites;
 mod ladders;
 mod limits;

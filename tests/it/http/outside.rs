@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use liebian::store::{fetch_all, fetch_one};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Shopper, TestApp, from_now, patched, served};
+use crate::support::{Answer, Shopper, TestApp, from_now, patched, served, time_of};
 
 /// A report of an order of 99.00 yuan under a patch.
 fn report(user: &Shopper, number: &str, patch: &Value) -> Value {
@@ -72,7 +72,7 @@ served! {
             ("number", json!("ord_00000000aaaaaaaaaaaaaa")), ("number", json!(7)), ("user_id", json!("Ada")), ("user_id", Value::Null),
             ("amount_fen", json!(-1)), ("amount_fen", json!(10_000_000_001_i64)), ("amount_fen", json!(1.5)), ("state", json!("shipped")),
             ("refunded_fen", json!(9901)), ("refunded_fen", json!(-1)), ("sku", json!("a b")), ("sku", json!("")),
-            ("occurred_at", json!(from_now(60))), ("occurred_at", json!("1999-12-31T23:59:59Z")), ("occurred_at", json!("yesterday")),
+            ("occurred_at", json!(from_now(400))), ("occurred_at", json!("1999-12-31T23:59:59Z")), ("occurred_at", json!("yesterday")),
             ("colour", json!("red")),
         ] {
             let mut body = report(&ada, "1", &json!({}));
@@ -86,6 +86,26 @@ served! {
         // The sandbox's clock is the one that counts.
         app.advance(7200).await;
         told(app, &report(&ada, "later", &json!({"occurred_at": from_now(3600)}))).await.expect(201);
+    }
+
+    async fn a_hand_over_counts_also_after_a_part_was_refunded(app: &mut TestApp) {
+        let ada = app.shopper("Ada").await;
+        told(app, &report(&ada, "1", &json!({"occurred_at": from_now(-600)}))).await.expect(201);
+        let part = json!({"state": "refunded", "refunded_fen": 100, "occurred_at": from_now(-500)});
+        let part = told(app, &report(&ada, "1", &part)).await.expect(200).json;
+        assert_eq!(part["fulfilled_at"], Value::Null);
+        let handed_over = json!({"state": "fulfilled", "occurred_at": from_now(-400)});
+        let whole = told(app, &report(&ada, "1", &handed_over)).await.expect(200).json;
+        assert_eq!((&whole["state"], &whole["refunded_fen"]), (&json!("refunded"), &json!(100)), "it does not go back");
+        assert!(time_of(&whole["fulfilled_at"]) > time_of(&part["occurred_at"]), "{whole}");
+        assert_eq!(told(app, &report(&ada, "1", &json!({"state": "fulfilled"}))).await.expect(200).json, whole, "handed over once");
+    }
+
+    async fn a_clock_of_the_shop_that_is_a_little_ahead_means_now(app: &mut TestApp) {
+        let ada = app.shopper("Ada").await;
+        let order = told(app, &report(&ada, "1", &json!({"occurred_at": from_now(200), "state": "fulfilled"}))).await.expect(201).json;
+        assert_eq!(order["fulfilled_at"], order["occurred_at"]);
+        assert!(time_of(&order["occurred_at"]) <= time_of(&json!(from_now(0))), "{order}");
     }
 
     async fn reports_at_once_are_one_order(app: &mut TestApp) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Shopper, TestApp, patched, programme, served, with};
+use crate::support::{Answer, Shopper, TestApp, from_now, patched, programme, served, with};
 
 /// The shop reports an order of 100.00 yuan under a patch.
 async fn outside(app: &TestApp, user: &Shopper, number: &str, patch: &Value) -> Answer {
@@ -62,6 +62,17 @@ served! {
         app.advance(200).await;
         assert_eq!(rewards(app, &carl).await, one("SO-1", 1, 1_000, 0, "available"));
         assert_eq!(rewards(app, &bob).await, one("SO-1", 2, 300, 0, "available"));
+        app.is_sound(&campaign).await;
+    }
+
+    async fn what_a_partial_refund_leaves_ripens_once_the_goods_are_handed_over(app: &mut TestApp) {
+        let campaign = app.publish_whole(&programme(&json!({}))).await;
+        let [_, _, carl, dora] = app.line_of_four(&campaign).await;
+        outside(app, &dora, "SO-1", &json!({})).await.expect(201);
+        outside(app, &dora, "SO-1", &json!({"state": "refunded", "refunded_fen": 100})).await.expect(200);
+        outside(app, &dora, "SO-1", &json!({"state": "fulfilled"})).await.expect(200);
+        app.advance(3_700).await;
+        assert_eq!(rewards(app, &carl).await, one("SO-1", 1, 1_000, 10, "available"));
         app.is_sound(&campaign).await;
     }
 
@@ -146,6 +157,25 @@ served! {
         assert_eq!((rest.json["items"].as_array().map(Vec::len), &rest.json["next_cursor"]), (Some(1), &Value::Null));
         app.get(&format!("{path}?state=lost")).admin().await.refused(422, "invalid_request");
         app.get("/operator/v1/campaigns/cmp_00000000/rewards").admin().await.refused(404, "not_found");
+    }
+
+    async fn operators_list_the_rewards_of_an_item_and_of_a_time(app: &mut TestApp) {
+        let campaign = app.publish_whole(&programme(&json!({}))).await;
+        let [ada, bob, _, dora] = app.line_of_four(&campaign).await;
+        outside(app, &dora, "SO-1", &json!({"sku": "milk"})).await.expect(201);
+        app.advance(3_700).await;
+        outside(app, &dora, "SO-2", &json!({})).await.expect(201);
+        outside(app, &dora, "SO-3", &json!({"sku": "tea"})).await.expect(201);
+        let tea = listed(app, &campaign, "?sku=tea").await;
+        assert_eq!(tea.iter().map(|one| one["order_number"].clone()).collect::<Vec<_>>(), [json!("SO-3"), json!("SO-3")]);
+        assert_eq!(listed(app, &campaign, &format!("?sku=tea&user_id={}", bob.user_id)).await.len(), 1);
+        assert_eq!(listed(app, &campaign, &format!("?sku=tea&order_number=SO-3&user_id={}", ada.user_id)).await.len(), 0);
+        assert_eq!(listed(app, &campaign, "?sku=bread").await.len(), 0);
+        let path = format!("/operator/v1/campaigns/{campaign}/rewards");
+        app.get(&format!("{path}?sku=a%20b")).admin().await.refused(422, "invalid_request");
+        let (before, after) = (from_now(3_000), from_now(4_000));
+        assert_eq!(listed(app, &campaign, &format!("?to={before}")).await.len(), 2);
+        assert_eq!(listed(app, &campaign, &format!("?from={before}&to={after}")).await.len(), 4);
     }
 
     async fn rates_of_an_item_win_and_the_cap_holds(app: &mut TestApp) {

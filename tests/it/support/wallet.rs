@@ -4,6 +4,7 @@ use liebian::clock::{Clock, UnixMs};
 use liebian::id::{CampaignId, UserId};
 use liebian::ledger::{Account, Kind, Transfer, post_now};
 use liebian::money::Fen;
+use liebian::store::{execute, fetch_one};
 use serde_json::{Value, json};
 
 use super::app::TestApp;
@@ -25,19 +26,18 @@ impl TestApp {
         .await
     }
 
-    async fn book(&self, shopper: &Shopper, programme: &str, fen: i64, (kind, way): (Kind, Way)) {
+    async fn book(&self, shopper: &Shopper, programme: &str, (order, fen): (&str, i64), (kind, way): (Kind, Way)) {
         let (user, campaign) = (shopper.user_id.parse().unwrap(), programme.parse().unwrap());
         let (from, to) = way(user, campaign);
-        let number = unique();
         let transfer = Transfer {
-            reference: format!("{}:{number}", kind.word()),
+            reference: format!("{}:{}", kind.word(), unique()),
             from,
             to,
             amount: Fen::new(fen),
             kind,
             at: UnixMs::new(Clock::default().now().get()),
             campaign: Some(campaign),
-            order_number: Some(format!("shop-{number}")),
+            order_number: Some(order.to_owned()),
             level: Some(1),
             withdrawal: None,
         };
@@ -46,22 +46,36 @@ impl TestApp {
         tx.commit().await.expect("commit");
     }
 
+    async fn reward_of(&self, shopper: &Shopper, programme: &str, (order, fen): (&str, i64)) {
+        const REWARD: &str = "INSERT INTO rewards (campaign_id, order_number, level, id, user_id, buyer_id, state, amount_fen, reversed_fen, \
+                              created_at, updated_at, seq, version) VALUES ($1, $2, 1, $3, $4, $4, 'frozen', $5, 0, 1, 1, 1, 1)";
+        execute!(self.store(), REWARD, programme, order, format!("reward_{order}"), &shopper.user_id, fen).expect("a reward");
+        let frozen: Way = |user, campaign| (Account::Rewards(campaign), Account::Frozen(user));
+        self.book(shopper, programme, (order, fen), (Kind::RewardFrozen, frozen)).await;
+    }
+
     /// A reward that is frozen.
     pub async fn rewarded(&self, shopper: &Shopper, programme: &str, fen: i64) {
-        self.book(shopper, programme, fen, (Kind::RewardFrozen, |user, campaign| (Account::Rewards(campaign), Account::Frozen(user))))
-            .await;
+        self.reward_of(shopper, programme, (&format!("shop-{}", unique()), fen)).await;
     }
 
     /// A reward that is available.
     pub async fn earned(&self, shopper: &Shopper, programme: &str, fen: i64) {
-        self.rewarded(shopper, programme, fen).await;
-        self.book(shopper, programme, fen, (Kind::RewardAvailable, |user, _| (Account::Frozen(user), Account::Available(user)))).await;
+        let order = format!("shop-{}", unique());
+        self.reward_of(shopper, programme, (&order, fen)).await;
+        execute!(self.store(), "UPDATE rewards SET state = 'available' WHERE order_number = $1", &order).expect("ripe");
+        self.book(shopper, programme, (&order, fen), (Kind::RewardAvailable, |user, _| (Account::Frozen(user), Account::Available(user))))
+            .await;
     }
 
-    /// An available reward is taken back.
+    /// So much of the shopper's first available reward is taken back.
     pub async fn reversed(&self, shopper: &Shopper, programme: &str, fen: i64) {
-        self.book(shopper, programme, fen, (Kind::RewardReversed, |user, campaign| (Account::Debt(user), Account::Rewards(campaign))))
-            .await;
+        const FIRST: &str = "SELECT MIN(order_number) FROM rewards WHERE user_id = $1 AND state = 'available'";
+        const BACK: &str = "UPDATE rewards SET reversed_fen = reversed_fen + $1 WHERE order_number = $2";
+        let (order,) = fetch_one!(self.store(), (String,), FIRST, &shopper.user_id).expect("a reward");
+        execute!(self.store(), BACK, fen, &order).expect("taken back");
+        let back: Way = |user, campaign| (Account::Debt(user), Account::Rewards(campaign));
+        self.book(shopper, programme, (&order, fen), (Kind::RewardReversed, back)).await;
     }
 
     /// What is available, frozen, on its way out, taken out.
