@@ -69,8 +69,8 @@ pub async fn refused(tx: &mut Tx, id: WithdrawalId, reason: &str, now: UnixMs) -
 /// # Errors
 /// Those of the database.
 pub async fn reject(tx: &mut Tx, id: WithdrawalId, by: &str, reason: &str, now: UnixMs) -> Result<bool, StoreError> {
-    const REJECT: &str = "UPDATE withdrawals SET state = 'returned', reason = $1, decided_by = $2, decided_at = $3, done_at = $3, updated_at = $3 \
-                          WHERE id = $4 AND (state IN ('pending', 'stuck') OR (state = 'approved' AND provider = 'shop')) \
+    const REJECT: &str = "UPDATE withdrawals SET state = 'returned', reason = $1, decided_by = $2, decided_at = $3, done_at = $3, updated_at = $3, \
+                          confirmation = NULL WHERE id = $4 AND (state IN ('pending', 'stuck') OR (state = 'approved' AND provider = 'shop')) \
                           RETURNING user_id, amount_fen";
     let held = fetch_optional!(&mut *tx, Held, REJECT, reason, by, now, id)?;
     if let Some(held) = held {
