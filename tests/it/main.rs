@@ -9,6 +9,7 @@ mod http;
 mod layers;
 mod ledger;
 mod model;
+mod payer;
 mod program;
 mod referral_model;
 mod rewards;

@@ -1,6 +1,7 @@
 //! The rules, as callers of the HTTP API meet them. A file per subject.
 
 mod attacks;
+mod bond_races;
 mod bonds;
 mod campaigns;
 mod cash_desk;
@@ -23,6 +24,7 @@ mod newcomers;
 mod orders;
 mod outside;
 mod payments;
+mod payouts;
 mod people;
 mod races;
 mod reconciliation;
@@ -40,6 +42,7 @@ mod slowness;
 mod solo;
 mod strangers;
 mod switches;
+mod trails;
 mod wallet;
 mod withdrawals;
 mod words;
