@@ -30,7 +30,7 @@ fn transfer(reference: String, (from, to): (Account, Account), fen: i64, kind: K
 async fn approved(store: &Store, count: i64) -> (UserId, Vec<WithdrawalId>) {
     const KEEP: &str = "INSERT INTO withdrawals (id, user_id, amount_fen, state, provider, attempts, next_attempt_at, created_at, updated_at) \
                         VALUES ($1, $2, 10, 'approved', 'slow', 0, 0, 0, 0)";
-    let (user, campaign) = (UserId::from_hot("0000000000000001").unwrap(), CampaignId::from_hot("00000001").unwrap());
+    let (user, campaign) = (UserId::from_hot("00000000000001").unwrap(), CampaignId::from_hot("00000001").unwrap());
     let (available, withdrawing) = (Account::Available(user), Account::Withdrawing(user));
     let earned = transfer("earned".into(), (Account::Rewards(campaign), available), 10 * count, Kind::RewardAvailable);
     let ids: Vec<WithdrawalId> = (0..count).map(|_| WithdrawalId::random(&mut rand::rng())).collect();
@@ -93,7 +93,7 @@ both_databases! {
     async fn payers_beside_each_other_make_one_try_of_each(db: &Db) {
         let (store, slow) = (&db.store, Arc::new(Slow::default()));
         let (user, ids) = approved(store, WAITING).await;
-        let payers: Vec<Payer> = (0..6).map(|_| payer(store, Arc::clone(&slow) as Arc<dyn PayoutProvider>)).collect();
+        let payers: Vec<Payer> = (0..6).map(|_| payer(store, Arc::<Slow>::clone(&slow))).collect();
         for round in join_all(payers.iter().map(Payer::round)).await {
             round.unwrap();
         }

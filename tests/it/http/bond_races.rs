@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Db, Request, Second, Setup, Shopper, TestApp, all, crowd, programme, served};
+use crate::support::{Answer, Db, Request, Second, Setup, Shopper, TestApp, all, crowd, programme, served, within};
 
 /// Rings of each size.
 const RINGS: usize = 8;
@@ -14,11 +14,16 @@ const RINGS: usize = 8;
 const PEOPLE: usize = 7;
 const ROUNDS: usize = 24;
 
-/// Shoppers, each with a code that binds others.
-async fn with_codes(app: &TestApp, campaign: &str, count: usize) -> Vec<(Shopper, String)> {
+/// Shoppers, each with a code that binds others, in a campaign that every server serves.
+async fn with_codes(app: &TestApp, servers: &[&str], campaign: &str, count: usize) -> Vec<(Shopper, String)> {
     let people = crowd(app, count).await;
     let codes = all(people.iter().map(|shopper| app.invite(shopper, campaign)).collect()).await;
-    people.into_iter().zip(codes.iter().map(|answer| answer.at("/invite_code"))).collect()
+    let people: Vec<_> = people.into_iter().zip(codes.iter().map(|answer| answer.at("/invite_code"))).collect();
+    let (shopper, own) = &people[0];
+    for server in servers {
+        within(10, "the server serves it", async || bind(app, server, campaign, shopper, own).await.code() == "self_invite").await;
+    }
+    people
 }
 
 /// The request to be bound, at one of the servers.
@@ -52,7 +57,7 @@ fn no_circle(inviters: &BTreeMap<String, String>) {
 async fn each_ring_lacks_one(app: &TestApp, servers: &[&str]) {
     for size in 2..=5 {
         let campaign = app.publish_whole(&programme(&json!({}))).await;
-        let people = with_codes(app, &campaign, size * RINGS).await;
+        let people = with_codes(app, servers, &campaign, size * RINGS).await;
         let mut asked: Vec<Request> = Vec::new();
         for place in 0..size {
             // The bonds of one ring lie apart, so that many rings are under way with them.
@@ -78,7 +83,7 @@ async fn each_ring_lacks_one(app: &TestApp, servers: &[&str]) {
 /// By the last touch, each is bound to anybody else, over and over, while an operator ties and cuts bonds.
 async fn nobody_is_ever_in_a_circle(app: &TestApp, servers: &[&str]) {
     let campaign = app.publish_whole(&programme(&json!({"bond": {"newcomers_only": false, "touch": "last"}}))).await;
-    let people = with_codes(app, &campaign, PEOPLE).await;
+    let people = with_codes(app, servers, &campaign, PEOPLE).await;
     let (mut rng, mut seen) = (StdRng::seed_from_u64(5), BTreeMap::<String, usize>::new());
     for round in 0..ROUNDS {
         let mut asked = Vec::new();

@@ -154,11 +154,11 @@ pub struct Maker {
 }
 
 pub fn shopper(number: u8) -> String {
-    format!("user{number:0>12}")
+    format!("user{number:0>10}")
 }
 
 pub fn deep(place: u8) -> String {
-    format!("deep{place:0>12}")
+    format!("deep{place:0>10}")
 }
 
 impl Maker {

@@ -311,10 +311,8 @@ fn the_books_balance_whatever_happens(database: impl AsyncFn() -> Db, cases: u32
     let config = Config { failure_persistence: None, cases: Config::default().cases.min(cases), ..Config::default() };
     let programmes = (rules(), prop::collection::vec(act(), 10..60));
     let outcome = TestRunner::new(config).run(&programmes, |(rules, acts)| {
-        runtime.block_on(async {
-            let db = database().await;
-            play(&acts, &rules, (&engines, db), &mut tally.borrow_mut()).await;
-        });
+        let db = runtime.block_on(database());
+        runtime.block_on(play(&acts, &rules, (&engines, db), &mut tally.borrow_mut()));
         Ok(())
     });
     if let Err(error) = outcome {
