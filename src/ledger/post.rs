@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_posting_locks_in_order_moves_sums_and_numbers_the_statements_lines() {
-        let user = UserId::from_hot("0000000000000001").unwrap();
+        let user = UserId::from_hot("00000000000001").unwrap();
         let campaign = CampaignId::from_hot("00000001").unwrap();
         let (rewards, frozen, available) = (Account::Rewards(campaign), Account::Frozen(user), Account::Available(user));
         let posting = Posting::of(&[
