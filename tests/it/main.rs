@@ -9,7 +9,7 @@ mod http;
 mod layers;
 mod ledger;
 mod model;
-mod payer;
+mod payers;
 mod program;
 mod referral_model;
 mod rewards;
