@@ -146,6 +146,11 @@ both_databases! {
         assert_eq!((trial.balances(), trial.sum().get(), trial.wrong.len()), (false, 1, 1), "{trial:?}");
         assert_eq!(trial::of_campaign(store, campaign(1)).await.unwrap().len(), 1);
         execute!(store, "UPDATE accounts SET balance_fen = balance_fen - 1 WHERE id = $1", Account::Frozen(ada).to_string()).unwrap_err();
+        // Two that make up for each other.
+        execute!(store, "UPDATE accounts SET balance_fen = balance_fen - 1 WHERE kind = 'rewards'").unwrap();
+        let trial = trial::of_all(store).await.unwrap();
+        assert_eq!((trial.holds(), trial.sum().get(), trial.wrong.len()), (false, 0, 2), "{trial:?}");
+        execute!(store, "UPDATE accounts SET balance_fen = balance_fen + 1 WHERE kind = 'rewards'").unwrap();
         execute!(store, "DELETE FROM accounts WHERE kind = 'available'").unwrap();
         let trial = trial::of_all(store).await.unwrap();
         assert!(!trial.balances() && trial.wrong[0].contains("has nothing"), "{trial:?}");

@@ -1,12 +1,14 @@
 //! What crosses campaigns survives whatever breaks on the way: each order that earns is told once, and nobody waits for a campaign that stands still.
 
+use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use liebian::store::{execute, fetch_all, fetch_one};
 use serde_json::{Value, json};
 
-use crate::support::{Shopper, TestApp, hot_key, one_level, programme, served, with, within};
+use super::losses::hold_sql;
+use crate::support::{Db, Setup, Shopper, TestApp, hot_key, one_level, programme, served, with, within};
 
 /// Orders of one buyer, here and made elsewhere.
 const ORDERS: usize = 12;
@@ -129,4 +131,33 @@ served! {
         let told: Vec<String> = app.rewards_of(&mine[0]).await.into_iter().map(|(number, ..)| number).collect();
         assert_eq!(told.len(), 3, "{told:?}");
     }
+}
+
+/// A sale is told once SQL has what was decided of it, not before: else the reward would go with Redis' disk, for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_only_a_lost_redis_heard_of_is_told_again() {
+    let mut app = TestApp::start(Db::postgres().await, Setup::default()).await;
+    let campaign = app.publish_whole(&one_level(&json!({}))).await;
+    let line = app.line_of(&campaign, 2).await;
+    app.wait_until_projected().await;
+    let mut redis = app.redis_connection().await;
+    let mut seq = async || -> i64 { redis::cmd("HGET").arg(hot_key(&campaign, "meta")).arg("seq").query_async(&mut redis).await.unwrap() };
+    let before = seq().await;
+    let sql = hold_sql(app.store()).await;
+    let telling = tokio::spawn(outside(&app, &line[1], 1, "paid").try_send());
+    within(10, "the reward is decided", async || seq().await > before).await;
+    // Time enough to note that it was told, for whoever does not wait for SQL.
+    for _ in 0..50 {
+        app.get("/health/live").await.expect(200);
+    }
+    app.kill();
+    app.redis.kill();
+    assert!(telling.await.unwrap().is_err(), "nobody was answered");
+    fs::remove_dir_all(app.redis.data_dir().join("appendonlydir")).expect("wipe");
+    sql.rollback().await.unwrap();
+    app.redis.restart().await;
+    app.restart().await;
+    within(20, "it is told again", async || app.rewards_of(&line[0]).await.len() == 1).await;
+    app.audited(&campaign).await;
+    app.finish().await;
 }

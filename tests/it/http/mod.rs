@@ -2,6 +2,7 @@
 
 mod attacks;
 mod attribution;
+mod bond_races;
 mod bonds;
 mod campaigns;
 mod cash_desk;
@@ -26,6 +27,7 @@ mod newcomers;
 mod orders;
 mod outside;
 mod payments;
+mod payouts;
 mod people;
 mod races;
 mod reconciliation;
@@ -43,6 +45,7 @@ mod slowness;
 mod solo;
 mod strangers;
 mod switches;
+mod trails;
 mod wallet;
 mod withdrawals;
 mod words;
