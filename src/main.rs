@@ -21,6 +21,9 @@ const LAST_WORK: Duration = Duration::from_secs(2);
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How the program ends when it could not do what it was asked; 1 means that it did, and that what it looked at is wrong.
+const TROUBLE: u8 = 2;
+
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 #[tokio::main]
@@ -46,7 +49,7 @@ async fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|why| {
         say_wrong(why.as_ref());
-        ExitCode::FAILURE
+        ExitCode::from(TROUBLE)
     })
 }
 

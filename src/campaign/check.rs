@@ -68,6 +68,7 @@ pub fn check(definition: &Definition, now: UnixMs, others_sharing_sku: &[SharedS
     texts(definition, &mut report);
     prices(definition, &mut report);
     free_floors(definition, &mut report);
+    dear_prices(definition, &mut report);
     budgets(definition, &mut report);
     for (i, item) in definition.items().iter().enumerate() {
         let others: Vec<_> = others_sharing_sku.iter().filter(|other| other.sku == item.sku).take(NAMED).collect();
@@ -205,6 +206,17 @@ fn free_floors(definition: &Definition, report: &mut CheckReport) {
     for (i, _item) in items.iter().enumerate().filter(|(_, item)| item.floor_price_fen == Fen::ZERO) {
         let field = format!("items[{i}].floor_price_fen");
         report.warn("free_of_charge", "liebian-offer", field, "payment providers refuse amounts of 0 fen");
+    }
+}
+
+/// Whoever pays more than the list price is promised a bargain that is none.
+fn dear_prices(definition: &Definition, report: &mut CheckReport) {
+    for (i, item) in definition.group_buy().map_or(&[][..], |own| &own.items).iter().enumerate() {
+        let tiers = item.tiers.iter().enumerate().map(|(k, tier)| (format!("tiers[{k}].price_fen"), Some(tier.price_fen)));
+        let others = [("leader_price_fen".to_owned(), item.leader_price_fen), ("solo_price_fen".to_owned(), item.solo_price_fen)];
+        for (field, _) in tiers.chain(others).filter(|(_, price)| price.is_some_and(|price| price > item.list_price_fen)) {
+            report.warn("above_list_price", "liebian-offer", format!("items[{i}].{field}"), "is above the list price");
+        }
     }
 }
 
@@ -371,6 +383,10 @@ mod tests {
         assert_eq!(loss.forecast.items[0].margin_per_unit_fen, Some(Fen::new(-10)));
         let dear = run(cherries(), item(json!([{"size": 3, "price_fen": 100}]), json!({"stock": 2})));
         assert_eq!(codes(&dear.warnings), [("no_discount", "items[0].tiers"), ("stock_below_room", "items[0].stock")]);
+        let tiers = json!([{"size": 2, "price_fen": 101}, {"size": 3, "price_fen": 100}, {"size": 4, "price_fen": 99}]);
+        let above = run(cherries(), item(tiers, json!({"solo_price_fen": 120, "leader_price_fen": 100})));
+        let places = ["items[0].tiers[0].price_fen", "items[0].solo_price_fen"].map(|place| ("above_list_price", place));
+        assert_eq!((codes(&above.errors), codes(&above.warnings)), (vec![], places.to_vec()));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct StockView {
 /// The most units one call may add or take back, as in a definition.
 const MOST_UNITS: i64 = 1_000_000_000;
 
-/// Put a draft in force. What is published already answers the same.
+/// Put a draft in force. What is published already answers the same, until it has ended.
 #[utoipa::path(tag = "operator: running", operation_id = "publish_campaign", params(("id" = CampaignId, Path)), request_body = Nothing,
     security(("operator" = ["editor"])), responses((status = 200, description = "The campaign", body = Record)),
     extensions(("x-decided" = json!(true)), ("x-refusals" = json!([Code::CampaignState, Code::PublishBlocked]))))]
@@ -70,7 +70,7 @@ pub async fn publish(app: Data<App>, operator: Operator<Editor>, id: Id<Campaign
         record = existing(&app, id.0).await?;
     }
     if matches!(record.state, RecordState::Ended | RecordState::Archived) {
-        return Ok(HttpResponse::Ok().json(record));
+        return Err(Problem::new(Code::CampaignState).detail("The campaign is over"));
     }
     // Also what is published already: the publishing before may have broken off between SQL and hot state.
     let decided = put_in_force(&app, &record).await?;

@@ -1,11 +1,16 @@
 //! What a shopper sees of a campaign. What it costs the operator is not in these types.
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{OneOfBuilder, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::model::{
     BargainItem, BargainLimits, Bond, BuyAt, Curve, Definition, GroupBuyItem, GroupBuyLimits, Kind, Level, OrdersFrom, Referral,
     ReferralItem, ReserveStock, Rules, SkuOverride, Surface, Tier, Withdrawal,
 };
+use super::read::Record as _;
+use super::read::described::{Field, answered};
 use crate::clock::UnixMs;
 use crate::id::CampaignId;
 use crate::money::Fen;
@@ -110,7 +115,7 @@ impl ItemView {
 }
 
 /// Limits of one user or device, of the campaign's kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CampaignLimits {
     /// Of a group-buy.
@@ -121,7 +126,21 @@ pub enum CampaignLimits {
     Referral(NoLimits),
 }
 
-/// No limits.
+/// In an answer every limit is there, so that an answer fits one kind only.
+impl PartialSchema for CampaignLimits {
+    fn schema() -> RefOr<Schema> {
+        let of = |fields: Option<Vec<Field>>, about| answered(&fields.unwrap_or_default()).description(Some(about));
+        let one = OneOfBuilder::new()
+            .item(of(GroupBuyLimits::described(), "Of a group-buy."))
+            .item(of(BargainLimits::described(), "Of a bargain."))
+            .item(NoLimits::schema());
+        one.description(Some("Limits of one user or device, of the campaign's kind.")).into()
+    }
+}
+
+impl ToSchema for CampaignLimits {}
+
+/// A referral programme has no limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoLimits {}

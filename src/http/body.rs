@@ -1,7 +1,7 @@
 //! JSON bodies: read whole, bounded in size and time, then parsed into a type or refused with the field at fault.
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
@@ -17,6 +17,9 @@ use crate::code::Code;
 
 /// Bodies are no longer than this unless a route says so: the largest op has a handful of short fields.
 pub const DEFAULT_LIMIT: usize = 16 * 1024;
+
+/// The media type of RFC 7396.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body of at most `LIMIT` bytes. An absent body is `{}`. The type should say `#[serde(deny_unknown_fields)]`.
 #[derive(Debug)]
@@ -107,8 +110,11 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(Code::PayloadTooLarge).detail(format!("At most {limit} bytes are read")).close()
 }
 
+/// Every PATCH is a merge patch, which RFC 7396 gives a media type of its own.
 fn is_json(request: &HttpRequest) -> bool {
-    request.content_type().eq_ignore_ascii_case("application/json")
+    let kind = request.content_type();
+    let is_patch = *request.method() == Method::PATCH && kind.eq_ignore_ascii_case(MERGE_PATCH);
+    (is_patch || kind.eq_ignore_ascii_case("application/json"))
         && request.headers().get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity")
 }
 

@@ -18,6 +18,9 @@ use crate::share::token;
 /// WeChat's `scene` holds no more, and no share token of ours is longer.
 const LONGEST_SHARE_TOKEN: usize = 32;
 
+/// Where POSTs of shoppers' addresses need no device: it is not there yet, or testers and providers call.
+const DEVICELESS: [&str; 5] = ["/v1/devices", "/v1/sessions", "/v1/payments/", "/v1/sandbox/clock", "/v1/sandbox/faults"];
+
 const DEVICE_TOKEN: &str = "x-device-token";
 
 /// The session, where there is a valid one. Any other `Authorization` counts as none: what needs no session is for everybody.
@@ -76,6 +79,12 @@ pub fn path(request: &HttpRequest) -> &str {
 #[must_use]
 pub fn is_at_desk(request: &HttpRequest) -> bool {
     path(request).starts_with("/operator/")
+}
+
+/// Whether it is a POST of shoppers that must say which device it comes from.
+#[must_use]
+pub fn names_device(request: &HttpRequest) -> bool {
+    path(request).starts_with("/v1/") && !DEVICELESS.iter().any(|start| path(request).starts_with(start))
 }
 
 /// The application; there is one in every server we build.

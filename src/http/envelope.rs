@@ -14,11 +14,12 @@ use std::time::Instant;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse, ResponseError};
 
+use super::caller;
 use super::connection::AtWork;
 use super::cors::{Cors, Grant};
 use super::identify::{self, Identifying};
@@ -32,6 +33,7 @@ use crate::code::Code;
 /// Addresses longer than this are none of ours.
 const LONGEST_ADDRESS: usize = 8 * 1024;
 const NOSNIFF: (HeaderName, HeaderValue) = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The outermost middleware.
 #[derive(Clone, Debug)]
@@ -193,11 +195,15 @@ impl Cover {
         match outcome {
             Ok(mut answer) => {
                 self.meter.count(answer.request().match_pattern(), self.method, answer.status().as_u16(), took);
+                let private = is_private(caller::path(answer.request()));
                 let head = answer.response_mut().head_mut();
                 if self.at_work.as_ref().is_some_and(AtWork::is_last) {
                     head.set_connection_type(ConnectionType::Close);
                 }
                 mark(self.id, self.grant, &mut head.headers);
+                if private && !head.headers.contains_key(CACHE_CONTROL) {
+                    head.headers.insert(CACHE_CONTROL, NOT_KEPT);
+                }
                 if let Some(at_work) = &self.at_work {
                     at_work.answered();
                 }
@@ -211,6 +217,11 @@ impl Cover {
             }
         }
     }
+}
+
+/// Whether what is answered there is one person's, a token or the shop's own: nobody on the way may keep it.
+fn is_private(path: &str) -> bool {
+    ["/v1/me/", "/v1/orders/", "/v1/sessions", "/v1/devices", "/operator/"].iter().any(|start| path.starts_with(start))
 }
 
 fn mark(id: RequestId, grant: Grant, headers: &mut HeaderMap) {

@@ -36,6 +36,15 @@ pub fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     T::deserialize(word.into_deserializer())
 }
 
+/// The same, or null.
+///
+/// # Errors
+/// Those of [`word`].
+pub fn maybe_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let word = Option::<String>::deserialize(deserializer)?;
+    word.map(|word| T::deserialize(word.into_deserializer())).transpose()
+}
+
 /// Parameters after the `?`. What cannot be read is 422; names the type does not know are not looked at.
 #[derive(Clone, Debug)]
 pub struct Query<T>(pub T);

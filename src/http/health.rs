@@ -57,6 +57,9 @@ async fn ready(app: Data<App>) -> impl Responder {
     let checks = app.checks().await;
     let readiness = Readiness { ready: checks.iter().all(|check| check.ok), checks };
     let mut response = if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    if !readiness.ready {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
     response.insert_header((header::CACHE_CONTROL, "no-store")).json(readiness)
 }
 

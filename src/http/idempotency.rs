@@ -147,7 +147,7 @@ fn about(request: &HttpRequest) -> String {
 /// A request's key, if it has one. Its body is read for that and given back.
 ///
 /// # Errors
-/// 422 for what is no key; whatever a body or an operator's key is refused with.
+/// 422 for what is no key; whatever a body, an operator's key or a shopper's device is refused with.
 pub async fn take(request: &mut ServiceRequest) -> Result<Option<Keyed>, Problem> {
     if header(request.headers())?.is_none() {
         return Ok(None);
@@ -155,6 +155,8 @@ pub async fn take(request: &mut ServiceRequest) -> Result<Option<Keyed>, Problem
     let app = caller::app(request.request())?;
     if caller::is_at_desk(request.request()) {
         caller::operator(request.request())?;
+    } else if caller::names_device(request.request()) && caller::session(request.request()).is_ok() {
+        caller::device(request.request())?;
     }
     let payload = request.take_payload();
     let body = read(request.request(), payload, LARGEST_BODY).await?;

@@ -11,6 +11,7 @@ pub mod caller;
 pub mod connection;
 pub mod cors;
 pub mod csv;
+pub mod docs;
 pub mod envelope;
 pub mod extract;
 pub mod health;

@@ -18,6 +18,8 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Required};
 
+use super::body::MERGE_PATCH;
+use super::docs;
 use super::problem::Problem;
 use crate::code::Code;
 
@@ -98,6 +100,7 @@ fn describe(path: &str, method: &Method, operation: &mut Operation, components: 
     let decided = notes.contains_key("x-decided");
     let callers = callers::of(path, method, operation);
     may_be_absent(operation, components);
+    may_be_a_merge_patch(method, operation);
     parts::add_parameters(path, method, operation);
     parts::describe_parameters(operation, components);
     refusals::add(path, operation, &callers, &own, components);
@@ -113,6 +116,16 @@ fn may_be_absent(operation: &mut Operation, components: &Components) {
         Some(_) | None => true,
     });
     body.required = Some(if needs_something { Required::True } else { Required::False });
+}
+
+/// A PATCH may also name the media type of merge patches.
+fn may_be_a_merge_patch(method: &Method, operation: &mut Operation) {
+    if *method == Method::PATCH
+        && let Some(RefOr::T(body)) = &mut operation.request_body
+        && let Some(json) = body.content.get("application/json").cloned()
+    {
+        body.content.insert(MERGE_PATCH.to_owned(), json);
+    }
 }
 
 /// Lists name what they list; utoipa writes the items of generic types out.
@@ -133,14 +146,15 @@ fn name_listed(components: &mut Components) {
 pub struct Methods(Vec<(ResourceDef, Vec<Method>)>);
 
 impl Methods {
-    /// From the finished document.
+    /// From the finished document, and those that show it.
     #[must_use]
     pub fn of(api: &mut OpenApi) -> Self {
         let known = |(path, item): (&String, &mut PathItem)| {
             let methods = operations(item).into_iter().map(|(method, _)| method).collect();
             (ResourceDef::new(path.as_str()), methods)
         };
-        Self(api.paths.paths.iter_mut().map(known).collect())
+        let undocumented = docs::ADDRESSES.map(|path| (ResourceDef::new(path), vec![Method::GET]));
+        Self(api.paths.paths.iter_mut().map(known).chain(undocumented).collect())
     }
 
     /// The problem for a request that no route took: 405 with `Allow` where another method would have done, else 404.

@@ -20,8 +20,10 @@ use crate::clock::UnixMs;
 use crate::code::Code;
 use crate::id::{RoomId, UserId};
 
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+/// How many of a list one gets without asking for more or fewer.
+pub const DEFAULT_LIMIT: usize = 50;
+/// The most one may ask for at once.
+pub const MAX_LIMIT: usize = 200;
 /// No id of ours is longer.
 const LONGEST_ID: usize = 64;
 

@@ -5,19 +5,17 @@ use std::num::NonZeroUsize;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
 use actix_web::web::{self, Data};
 use actix_web::{App as Web, Error, HttpResponse};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::connection::crowd::Crowd;
 use super::connection::service::{self, Terms};
 use super::envelope::Envelope;
 use super::openapi::{self, Methods};
-use super::{routes, sockets};
+use super::{docs, routes, sockets};
 use crate::app::App;
 use crate::config::RateLimits;
 
@@ -43,14 +41,7 @@ pub fn web_app(
     let mut api = openapi::complete(api);
     let methods = Data::new(Methods::of(&mut api));
     let envelope = Envelope::of(&app);
-    web_app
-        .app_data(app)
-        .app_data(methods)
-        // Its default asks somebody else to judge the document, on every host but one's own machine.
-        .service(SwaggerUi::new("/docs/{_:.*}").config(Config::default().validator_url("none")).url("/openapi.json", api))
-        .route("/docs", web::get().to(|| async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() }))
-        .default_service(web::route().to(nothing_here))
-        .wrap(envelope)
+    web_app.app_data(app).app_data(methods).configure(docs::routes(api)).default_service(web::route().to(nothing_here)).wrap(envelope)
 }
 
 async fn nothing_here(request: actix_web::HttpRequest, methods: Data<Methods>) -> HttpResponse {

@@ -21,7 +21,7 @@ use crate::hot::{Place, Read};
 use crate::http::answer::Decided;
 use crate::http::body::{self, Json, KeyedJson, Nothing};
 use crate::http::caller;
-use crate::http::extract::{Id, word};
+use crate::http::extract::{Id, maybe_word};
 use crate::http::idempotency;
 use crate::http::page::{List, Page};
 use crate::http::problem::Problem;
@@ -52,15 +52,14 @@ pub struct PaymentView {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxPay {
-    /// How its notification comes.
-    #[serde(default, deserialize_with = "word")]
-    notify: Notify,
-    /// Seconds until a late notification (`notify: late` only); absent: 30.
+    /// How its notification comes; absent: once, or late where `delay_seconds` says how late.
+    #[serde(default, deserialize_with = "maybe_word")]
+    notify: Option<Notify>,
+    /// Seconds until a late notification, with no other; absent: 30.
     #[schema(minimum = 0, maximum = 31_622_400)]
     delay_seconds: Option<i64>,
     /// The payer's bank refuses: nothing is paid.
-    #[serde(default)]
-    fail: bool,
+    fail: Option<bool>,
 }
 
 /// How far to move the clock.
@@ -207,6 +206,7 @@ pub async fn sandbox_pay(
 ) -> Result<HttpResponse, Problem> {
     let sandbox = app.sandbox.as_ref().ok_or(Code::NotFound)?;
     let SandboxPay { notify, delay_seconds, fail } = body.0;
+    let notify = notify.unwrap_or(if delay_seconds.is_some() { Notify::Late } else { Notify::Once });
     let delay = delay_seconds.unwrap_or(LATE);
     if !(0..=FURTHEST).contains(&delay) {
         return Err(Problem::invalid("delay_seconds", format!("must be 0 to {FURTHEST}")));
@@ -219,7 +219,7 @@ pub async fn sandbox_pay(
     if order.asked == 0 {
         place = ask_first(&app, id.0, session.user_id).await?;
     }
-    if !fail {
+    if fail != Some(true) {
         place = take_payment(&app, sandbox, (id.0, &order), session.user_id, (notify, delay)).await?.or(place);
     }
     let order = own(&app, id.0, session.user_id).await?.ok_or(Code::NotFound)?;

@@ -320,6 +320,8 @@ pub struct SetBond {
     /// The invited.
     user_id: UserId,
     /// Who is to count as the inviter; null: nobody.
+    // What is merely forgotten cuts no bond.
+    #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required = true)]
     inviter_id: Option<UserId>,
     /// Why, for the audit log; 1 to 200 characters. No place for personal data.

@@ -10,9 +10,9 @@ use crate::clock::UnixMs;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
-use crate::http::page::{List, Page, bound, id_or_any};
+use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, RoomId, TargetId, UserId};
+use crate::id::{CampaignId, TargetId, UserId};
 use crate::store::fetch_all;
 
 /// A share link as operators see it.
@@ -74,52 +74,40 @@ impl ShareState {
 const COLUMNS: &[&str] =
     &["token", "campaign_id", "user_id", "target_id", "parent_token", "channel", "visits", "created_at", "revoked_at", "updated_at"];
 
-/// Which links to list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ShareQuery {
-    /// Only in this state.
-    #[param(inline, required = false, nullable = false)]
-    state: Option<ShareState>,
-    /// Only shared by this shopper.
-    #[param(inline, required = false, nullable = false)]
-    user_id: Option<UserId>,
-    /// Only to this room.
-    #[param(inline, required = false, nullable = false)]
-    room_id: Option<RoomId>,
-    /// Made at this time or later.
-    #[param(required = false, nullable = false, format = DateTime)]
-    from: Option<String>,
-    /// Made before this time.
-    #[param(required = false, nullable = false, format = DateTime)]
-    to: Option<String>,
-}
-
-/// A campaign's share links, newest first; with `Accept: text/csv` all of them.
+/// A campaign's share links, newest first; with `Accept: text/csv` all of them. `user_id`: whose they are; `sku` and `room_id`: those that lead
+/// to such a room or chain.
 #[utoipa::path(tag = "operator: running", operation_id = "list_shares", security(("operator" = ["viewer"])),
-    params(("id" = CampaignId, Path), ShareQuery, Page),
+    params(("id" = CampaignId, Path), Filters::<ShareState>, Page),
     responses((status = 200, description = "A page, or all as CSV", content((List<ShareRecord> = "application/json"), (String = "text/csv")))))]
 #[get("/operator/v1/campaigns/{id}/shares")]
 pub async fn list(
     app: Data<App>,
     _operator: Operator<Viewer>,
     id: Id<CampaignId>,
-    query: Query<ShareQuery>,
+    query: Query<Filters<ShareState>>,
     page: Page,
     csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
     const LIST: &str = "SELECT token, campaign_id, sharer_user_id, target_id, parent_token, channel, visits, created_at, revoked_at, \
                         COALESCE(revoked_at, created_at) AS updated_at FROM shares WHERE campaign_id = $1 AND ($2 = '' OR sharer_user_id = $2) AND ($3 = '' OR target_id = $3) \
                         AND created_at >= $4 AND created_at < $5 AND (created_at, token) < ($6, $7) \
-                        AND ($8 = '' OR ($8 = 'standing') = (revoked_at IS NULL)) ORDER BY created_at DESC, token DESC LIMIT $9";
+                        AND ($8 = '' OR ($8 = 'standing') = (revoked_at IS NULL)) AND ($9 = '' \
+                        OR target_id IN (SELECT id FROM rooms WHERE campaign_id = $1 AND sku = $9) \
+                        OR target_id IN (SELECT id FROM chains WHERE campaign_id = $1 AND sku = $9)) \
+                        ORDER BY created_at DESC, token DESC LIMIT $10";
     let query = query.0;
-    let (from, to) = (bound("from", query.from.as_deref(), 0)?, bound("to", query.to.as_deref(), i64::MAX)?);
+    let (from, to) = query.span()?;
     existing(&app, id.0).await?;
+    if query.sku.is_some() {
+        // What links lead to must be in SQL.
+        app.projector.caught_up(id.0).await;
+    }
+    let sku = query.sku.unwrap_or_default();
     let (user, room) = (id_or_any(query.user_id), id_or_any(query.room_id));
     let state = query.state.map(ShareState::word).unwrap_or_default();
     let rows = move |(before, token): (i64, String), fetch| {
-        let (app, user, room) = (app.clone(), user.clone(), room.clone());
-        async move { Ok(fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, token, state, fetch)?) }
+        let (app, user, room, sku) = (app.clone(), user.clone(), room.clone(), sku.clone());
+        async move { Ok(fetch_all!(&app.store, ShareRecord, LIST, id.0, user, room, from, to, before, token, state, sku, fetch)?) }
     };
     let place = |row: &ShareRecord| (row.created_at.get(), row.token.clone());
     csv::answer(csv, &page, Table { name: "shares", columns: COLUMNS, place }, rows).await

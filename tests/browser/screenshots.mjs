@@ -171,7 +171,8 @@ async function invites(shop) {
   all.invite_live = live.path;
   all.invite_newcomers = (await invite()).path;
   all.invite_plain = await shop.share(await shop.shopper("Shop"), live.campaign);
-  const sku_overrides = [{ sku: "talk", levels: [{ fixed_fen: 500 }] }];
+  const beside = [{ sku: "brush-set", levels: [{ basis_points: 250 }, { basis_points: 100 }] }, { sku: "paper-a3", levels: [{ fixed_fen: 300 }] }];
+  const sku_overrides = [{ sku: "talk", levels: [{ fixed_fen: 500 }] }, ...beside];
   const items = [item, { sku: "talk", title: "作业点评（三次）", list_price_fen: 9900 }];
   all.invite_several = (await invite({ items, sku_overrides, bond: { touch: "last", protected_seconds: 604_800 } })).path;
   all.invite_one_level = (await invite({ levels: [{ fixed_fen: 2000 }], freeze_seconds: 0, bond: {}, withdrawal: { max_fen: 5000 } })).path;

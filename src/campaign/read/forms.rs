@@ -211,7 +211,8 @@ impl Form for Moment {
     fn read(&self, reader: &mut Reader, value: &Value) -> Option<UnixMs> {
         match value.as_str().map(UnixMs::parse) {
             Some(Some(at)) if (0..MAX_TIME_MS).contains(&at.get()) => Some(at),
-            Some(_) | None => reader.fault("must be a time such as 2026-11-22T08:00:00Z"),
+            Some(Some(_)) => reader.fault("must be a time from 1970 to 2099"),
+            Some(None) | None => reader.fault("must be a time such as 2026-11-22T08:00:00Z"),
         }
     }
 

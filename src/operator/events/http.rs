@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::code::Code;
 use crate::http::caller::{Operator, Viewer};
 use crate::http::extract::Query;
+use crate::http::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::http::problem::Problem;
 use crate::id::CampaignId;
 
@@ -23,8 +24,6 @@ const LONGEST_WAIT: u64 = 25;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Calls of one process that wait at once; one more is answered with what there is.
 const WAITING: usize = 64;
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
 
 /// The places of calls that wait.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ struct FeedQuery {
     #[param(inline, required = false, nullable = false)]
     campaign_id: Option<CampaignId>,
     /// How many at most.
-    #[param(required = false, nullable = false, minimum = 1, maximum = 1_000, default = 100)]
+    #[param(required = false, nullable = false, minimum = 1, maximum = 200, default = 50)]
     limit: Option<usize>,
 }
 

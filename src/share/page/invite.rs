@@ -6,13 +6,16 @@ use askama::Template;
 use super::offer::face;
 use super::words::Texts;
 use super::{Files, PageData};
-use crate::campaign::model::{Level, OrdersFrom, Touch, has_second_level};
+use crate::campaign::model::{Level, OrdersFrom, SkuOverride, Touch, has_second_level};
 use crate::campaign::view::{CampaignState, CampaignView, ItemView, ReferralView};
 use crate::clock::UnixMs;
 use crate::money::Fen;
 use crate::referral::rates::Rates;
 use crate::share::assets::{ASSETS, Script};
 use crate::share::language::Language;
+
+/// Other goods that are told one by one; there may be a thousand.
+const OTHERS: usize = 20;
 
 /// The page's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,8 @@ pub(super) struct InvitePage<'p> {
     time_until: String,
     freeze: String,
     rules: Vec<String>,
+    /// What other goods earn.
+    others: Vec<String>,
     summary: String,
     sharer_face: String,
     url: String,
@@ -111,6 +116,14 @@ fn yuan(fen: Fen) -> String {
 fn percent(basis_points: i64) -> String {
     let text = format!("{}.{:02}", basis_points / 100, basis_points % 100);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// What a level gives.
+fn part(level: Level) -> String {
+    match level {
+        Level::Share { basis_points } => percent(basis_points),
+        Level::Fixed { fixed_fen } => yuan(fixed_fen),
+    }
 }
 
 impl<'p> InvitePage<'p> {
@@ -140,6 +153,7 @@ impl<'p> InvitePage<'p> {
                 seconds => t.fill("refer_step_freeze", [t.span(seconds)]),
             },
             rules: rules(campaign, referral, t),
+            others: others(campaign, referral, t),
             time_left: t.left(data.now, until),
             time_until: t.fill(time_until, [t.moment(until)]),
             sharer_face: data.sharer.as_deref().map(face).unwrap_or_default(),
@@ -170,13 +184,7 @@ fn rates(referral: &ReferralView, sku: Option<&str>) -> Option<Rates> {
 }
 
 fn levels(rates: Option<Rates>, t: Texts) -> Vec<Earned> {
-    let earned = |level: Level, of| Earned {
-        part: match level {
-            Level::Share { basis_points } => percent(basis_points),
-            Level::Fixed { fixed_fen } => yuan(fixed_fen),
-        },
-        of,
-    };
+    let earned = |level: Level, of| Earned { part: part(level), of };
     let first = rates.map(|rates| earned(rates.level1, t.say("refer_level_one")));
     let second = rates.and_then(|rates| rates.level2).map(|level| earned(level, t.say("refer_level_two")));
     first.into_iter().chain(second).collect()
@@ -212,8 +220,6 @@ fn rules(campaign: &CampaignView, referral: &ReferralView, t: Texts) -> Vec<Stri
     let (bond, withdrawal) = (&referral.bond, &referral.withdrawal);
     let two = has_second_level(&referral.levels, &referral.sku_overrides);
     let takes = |from| referral.orders_from.contains(&from);
-    let shown = |sku: &str| campaign.items.iter().any(|item| item.sku == sku);
-    let others = referral.sku_overrides.iter().filter(|entry| !shown(&entry.sku)).count();
     let orders = match (takes(OrdersFrom::Outside), takes(OrdersFrom::Campaigns)) {
         (true, true) => t.say("refer_orders_both"),
         (false, true) => t.say("refer_orders_here"),
@@ -230,7 +236,6 @@ fn rules(campaign: &CampaignView, referral: &ReferralView, t: Texts) -> Vec<Stri
         Some(t.fill("rule_span", [t.time(campaign.starts_at), t.time(campaign.ends_at)])),
         Some(orders.to_owned()),
         Some(if two { t.fill("refer_cap_two", cap) } else { t.fill("refer_cap_one", cap) }),
-        (others > 0).then(|| t.fill("refer_others", [others])),
         Some(touch),
         bond.expires_after_seconds.map(|seconds| t.fill("refer_expires", [t.span(seconds)])),
         Some(t.say("refer_circles").to_owned()),
@@ -241,6 +246,21 @@ fn rules(campaign: &CampaignView, referral: &ReferralView, t: Texts) -> Vec<Stri
         Some(t.say("refer_free").to_owned()),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// What goods earn that are not on the page and have rates of their own, one a line.
+fn others(campaign: &CampaignView, referral: &ReferralView, t: Texts) -> Vec<String> {
+    let shown = |sku: &str| campaign.items.iter().any(|item| item.sku == sku);
+    let mut others = referral.sku_overrides.iter().filter(|entry| !shown(&entry.sku));
+    let line = |entry: &SkuOverride| match entry.levels.as_slice() {
+        [first, second, ..] => t.fill("refer_other_two", [entry.sku.clone(), part(*first), part(*second)]),
+        [first] => t.fill("refer_other_one", [entry.sku.clone(), part(*first)]),
+        [] => entry.sku.clone(),
+    };
+    let mut lines: Vec<String> = others.by_ref().take(OTHERS).map(line).collect();
+    let rest = others.count();
+    lines.extend((rest > 0).then(|| t.fill("refer_others_more", [rest])));
+    lines
 }
 
 /// The programme in one line, for previews of the link: what it is about, never what it earns.

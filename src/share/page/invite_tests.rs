@@ -115,7 +115,7 @@ fn each_rule_of_the_definition_is_told_as_it_is() {
         "but not within 1 d of accepting one",
         "An invite holds for 180 d",
         "<p id=\"only\">Only people who never bought here",
-        "rates of their own beside these: 1.",
+        "<li>x: 0.05%</li>",
     ];
     assert!(page.contains("Orders that earn: those of the shop&#39;s groups and bargains here."), "{page}");
     says(&page, &told, &["Level 2", "level 2", "An order of", "looks at withdrawals"]);

@@ -109,7 +109,7 @@ fn the_page_tells_the_whole_offer_in_both_languages() {
         "还剩 640 份，共 1000 份",
         "已成团 2 个",
         "李** 的团",
-        "href=\"?room=room_abcdefgh00000000000000\"",
+        "href=\"?room=room_abcdefgh00000000000002\"",
         "List price is our shop&#39;s price.\n樱桃半价",
         "每单最多 1 份",
         "分享本身没有任何奖励",
@@ -231,8 +231,8 @@ fn the_language_one_chose_and_the_room_one_chose_stay() {
     data.rooms = Arc::new(vec![room("2", RoomState::Open, 3, &[("B**", true)])]);
     data.asked = Asked { room: Some(data.room.as_ref().unwrap().id), language: Some(En) };
     let page = render(&data, En).unwrap();
-    assert!(page.contains("href=\"?room=room_abcdefgh00000000000000&#38;lang=zh\""), "{page}");
-    assert!(page.contains("href=\"?room=room_abcdefgh00000000000000&#38;lang=en\""), "{page}");
+    assert!(page.contains("href=\"?room=room_abcdefgh00000000000001&#38;lang=zh\""), "{page}");
+    assert!(page.contains("href=\"?room=room_abcdefgh00000000000002&#38;lang=en\""), "{page}");
 }
 
 #[test]

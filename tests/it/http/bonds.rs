@@ -119,6 +119,10 @@ served! {
             let refused = app.set_bond(&campaign, &carl.user_id, &json!(null), reason).await.refused(422, "invalid_request");
             assert_eq!(refused.fields(), ["reason"]);
         }
+        let forgotten = json!({"user_id": dora.user_id, "reason": "Asked by phone"});
+        let refused = app.post(&format!("/operator/v1/campaigns/{campaign}/bonds")).admin().json(forgotten).await;
+        assert_eq!(refused.refused(422, "invalid_request").fields(), ["inviter_id"]);
+        assert_eq!(you(app, &dora, &campaign).await["bond"]["inviter"], "A**", "nothing was cut");
         let draft = app.draft(&programme(&json!({}))).await;
         app.set_bond(&draft, &bob.user_id, &json!(null), "x").await.refused(409, "campaign_state");
 

@@ -39,6 +39,15 @@ served! {
         assert_eq!(app.get("/operator/v1/campaigns").admin().await.expect(200).json["items"], json!([]));
     }
 
+    async fn a_time_nobody_lives_to_see_is_refused_by_its_true_bound(app: &mut TestApp) {
+        let at = async |ends_at: &str| app.post("/operator/v1/campaigns").admin().json(patched(definition(), &json!({"ends_at": ends_at}))).await;
+        at("2099-12-31T23:59:59Z").await.expect(201);
+        for (ends_at, words) in [("2100-01-01T00:00:00Z", "1970 to 2099"), ("9999-12-31T23:59:59Z", "1970 to 2099"), ("soon", "such as")] {
+            let refused = at(ends_at).await.refused(422, "invalid_request");
+            assert!(refused.fields() == ["ends_at"] && refused.at("/errors/0/message").contains(words), "{}", refused.text);
+        }
+    }
+
     async fn what_a_definition_leaves_out_has_its_default(app: &mut TestApp) {
         let mut least = definition();
         least.as_object_mut().unwrap().remove("limits");
@@ -112,7 +121,8 @@ served! {
         assert_eq!((first.status, again.status), (200, 200), "{} {}", first.text, again.text);
         assert_eq!((first.at("/state"), app.stock(&id).await), ("live".into(), (10, 0, 0)));
         app.step(&id, "end").await.expect(200);
-        assert_eq!(publish().await.expect(200).at("/state"), "ended", "what was published stays as it is");
+        publish().await.refused(409, "campaign_state");
+        assert_eq!(app.get(&format!("/operator/v1/campaigns/{id}")).admin().await.expect(200).at("/state"), "ended");
     }
 
     async fn a_live_campaign_changes_in_harmless_fields_only_and_at_once(app: &mut TestApp) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use liebian::code::Code;
 use serde_json::{Value, json};
 
-use crate::support::{Document, Operation, TestApp, served};
+use crate::support::{Document, Operation, TestApp, bargain, programme, served};
 
 /// The codes of a problem response; nothing if it is none.
 fn codes(response: &Value) -> Vec<Code> {
@@ -72,6 +72,29 @@ served! {
         }
     }
 
+    async fn the_limits_of_a_campaign_fit_one_schema_alone(app: &mut TestApp) {
+        app.publish(&json!({})).await;
+        app.publish_whole(&bargain(&json!({}))).await;
+        app.publish_whole(&programme(&json!({}))).await;
+        let document = Document::of(app).await;
+        let kinds = document.0["components"]["schemas"]["CampaignLimits"]["oneOf"].as_array().unwrap();
+        let fits = |limits: &Value, schema: &Value| {
+            let schema = document.resolved(schema);
+            let required = schema["required"].as_array().into_iter().flatten();
+            let open = schema["additionalProperties"] != json!(false);
+            required.clone().all(|name| limits[name.as_str().unwrap()].is_i64())
+                && limits.as_object().unwrap().keys().all(|name| open || !schema["properties"][name].is_null())
+        };
+        let listed = app.get("/v1/campaigns").await.expect(200).json;
+        let mut seen = BTreeSet::new();
+        for campaign in listed["items"].as_array().unwrap() {
+            let fitting: Vec<usize> = (0..kinds.len()).filter(|kind| fits(&campaign["limits"], &kinds[*kind])).collect();
+            assert_eq!(fitting.len(), 1, "{}", campaign["limits"]);
+            seen.extend(fitting);
+        }
+        assert_eq!(seen.len(), 3, "each of another kind");
+    }
+
     async fn bodies_have_no_fields_that_are_not_listed(app: &mut TestApp) {
         let document = Document::of(app).await;
         // A merge patch may hold what the kind of its campaign has; a provider's body is its own.
@@ -97,7 +120,9 @@ served! {
         for operation in document.operations() {
             let Some(schema) = document.body(&operation) else { continue };
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-                let Some(word) = document.resolved(property)["enum"][0].as_str() else { continue };
+                // What may be null is one of two.
+                let known = [property, &property["oneOf"][0], &property["oneOf"][1]].map(|place| &document.resolved(place)["enum"][0]);
+                let Some(word) = known.iter().find_map(|word| word.as_str()) else { continue };
                 let address = operation.at(|kind| match kind {
                     "orders" => "ord_00000000aaaaaaaaaaaaaa".to_owned(),
                     _ => "cmp_00000000".to_owned(),

@@ -66,6 +66,9 @@ served! {
     async fn every_body_and_every_good_answer_has_an_example(app: &mut TestApp) {
         let document = crate::support::Document::of(app).await;
         for operation in document.operations() {
+            let content = &operation.said["requestBody"]["content"];
+            let patch = operation.method == "PATCH";
+            assert_eq!(content["application/merge-patch+json"], if patch { content["application/json"].clone() } else { json!(null) });
             let body = &operation.said["requestBody"]["content"]["application/json"];
             assert!(body.is_null() || body["example"].is_object(), "the body of {}", operation.id);
             for (status, response) in operation.said["responses"].as_object().unwrap() {
@@ -123,7 +126,9 @@ served! {
     async fn a_redis_that_may_forget_is_not_ready(app: &mut TestApp) {
         let mut redis = app.redis_connection().await;
         let () = redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg("everysec").query_async(&mut redis).await.unwrap();
-        let ready = app.get("/health/ready").await.expect(503).json;
+        let ready = app.get("/health/ready").await.expect(503);
+        assert!(ready.header("retry-after").is_some());
+        let ready = ready.json;
         let check = ready["checks"].as_array().unwrap().iter().find(|check| check["name"] == "redis").unwrap();
         assert!(check["detail"].as_str().unwrap().contains("appendfsync"), "{check}");
         let () = redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg("always").query_async(&mut redis).await.unwrap();

@@ -26,6 +26,15 @@ served! {
         }
         app.post("/v1/devices").header("Content-Encoding", "gzip").raw(body.clone()).await.refused(415, "unsupported_media_type");
         app.post("/v1/devices").body("application/json; charset=utf-8", body).await.expect(201);
+        // A PATCH is a merge patch by either name; nothing else is.
+        app.post("/v1/devices").body("application/merge-patch+json", json!({"signals": {"a": 1}}).to_string()).await.refused(415, "unsupported_media_type");
+        let draft = app.draft(&crate::support::definition()).await;
+        for (kind, title) in [("application/merge-patch+json", "One"), ("application/json", "Two")] {
+            let patch = app.patch(&format!("/operator/v1/campaigns/{draft}")).admin().body(kind, json!({"title": title}).to_string());
+            assert_eq!(patch.await.expect(200).at("/title"), title);
+        }
+        let patch = app.patch(&format!("/operator/v1/campaigns/{draft}")).admin().body("application/json-patch+json", "{}");
+        patch.await.refused(415, "unsupported_media_type");
         let long = json!({"signals": {"a": "x".repeat(20_000)}}).to_string();
         app.post("/v1/devices").raw(long).await.refused(413, "payload_too_large");
         let huge = "x".repeat(600_000);
@@ -34,15 +43,31 @@ served! {
     }
 
     async fn an_address_that_is_none_or_takes_another_method_says_so(app: &mut TestApp) {
-        for path in ["/", "/v1", "/v1/nothing", "/v2/campaigns", "/v1/campaigns/", "/operator/v1", "/v1/rooms", "//v1/campaigns"] {
+        for path in ["/", "/v1", "/v1/nothing", "/v2/campaigns", "/v1/campaigns/", "/operator/v1", "/v1/rooms", "//v1/campaigns",
+            "/docs/nope", "/docs/nope/index.html", "/openapi.json/"] {
             app.get(path).await.refused(404, "not_found");
         }
         for (method, path, allow) in [("PUT", "/v1/campaigns", "GET, HEAD"), ("POST", "/v1/campaigns/cmp_00000000", "GET, HEAD"),
             ("DELETE", "/v1/devices", "POST"), ("GET", "/v1/devices", "POST"), ("DELETE", "/operator/v1/campaigns/cmp_00000000", "GET, HEAD, PATCH"),
-            ("POST", "/health/live", "GET, HEAD")] {
+            ("POST", "/health/live", "GET, HEAD"), ("POST", "/openapi.json", "GET, HEAD"), ("POST", "/docs", "GET, HEAD"),
+            ("POST", "/docs/", "GET, HEAD"), ("DELETE", "/docs/index.html", "GET, HEAD")] {
             let answer = app.request(method.parse().unwrap(), path).await.refused(405, "method_not_allowed");
             assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
         }
+    }
+
+    async fn what_is_one_persons_is_kept_by_nobody_on_the_way(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let (ada, seat) = app.opened(&campaign).await;
+        let login = app.post("/v1/sessions").json(json!({"provider": "sandbox", "code": "c"})).key("k");
+        let mut answers = vec![login.await, app.post("/v1/sessions").json(json!({"provider": "sandbox", "code": "c"})).key("k").await];
+        answers.push(app.post("/v1/devices").json(json!({"signals": {"install_id": "i"}})).await);
+        for path in ["me/orders", "me/balance", "me/statement", &format!("orders/{}", seat.order)] {
+            answers.push(app.get(&format!("/v1/{path}")).session(&ada.session).await.expect(200));
+        }
+        answers.push(app.post("/operator/v1/keys").admin().json(json!({"name": "n", "role": "viewer"})).await.expect(201));
+        assert!(answers.iter().all(|answer| answer.header("cache-control") == Some("no-store")));
+        assert_eq!(app.get("/v1/campaigns").await.expect(200).header("cache-control"), None);
     }
 
     async fn every_answer_names_its_request(app: &mut TestApp) {

@@ -34,6 +34,24 @@ served! {
         assert!(app.get(&format!("/v1/shares/{strangers}")).await.expect(200).json["invite_code"].is_null());
     }
 
+    async fn the_page_tells_what_other_goods_earn(app: &mut TestApp) {
+        let mut overrides: Vec<Value> = (0..23).map(|number| json!({"sku": format!("sku-{number}"), "levels": [{"basis_points": 250}]})).collect();
+        overrides[0]["levels"] = json!([{"fixed_fen": 500}, {"basis_points": 100}]);
+        let mut definition = programme(&json!({"acknowledge_level_two": true}));
+        definition["sku_overrides"] = json!(overrides);
+        let campaign = app.publish_whole(&definition).await;
+        let path = app.invite(&app.shopper("Ada").await, &campaign).await.expect(201).at("/share/path");
+        let page = async |lang: &str| app.get(&format!("{path}?lang={lang}")).await.expect(200).text;
+        let (zh, en) = (page("zh").await, page("en").await);
+        for line in ["sku-0：第一级 ¥5.00，第二级 1%", "sku-1：2.5%", "sku-19：2.5%", "还有 3 种"] {
+            assert!(zh.contains(line), "{line}: {zh}");
+        }
+        for line in ["sku-0: ¥5.00 at level 1, 1% at level 2", "sku-1: 2.5%", "3 more are not listed"] {
+            assert!(en.contains(line), "{line}: {en}");
+        }
+        assert!(!zh.contains("sku-20") && !en.contains("sku-20"));
+    }
+
     async fn a_link_that_was_taken_back_is_replaced_and_the_code_stays(app: &mut TestApp) {
         let campaign = app.publish_whole(&programme(&json!({}))).await;
         let ada = app.shopper("Ada").await;

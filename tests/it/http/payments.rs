@@ -198,7 +198,7 @@ served! {
     async fn a_delay_is_for_late_notifications_only(app: &mut TestApp) {
         let campaign = app.publish(&json!({})).await;
         let (ada, seat) = app.opened(&campaign).await;
-        for notify in [json!({}), json!({"notify": "once"}), json!({"notify": "twice"}), json!({"notify": "never"})] {
+        for notify in [json!({"notify": "once"}), json!({"notify": "twice"}), json!({"notify": "never"})] {
             let mut body = notify;
             body["delay_seconds"] = json!(5);
             assert_eq!(app.pay(&ada, &seat.order).json(body).await.refused(422, "invalid_request").fields(), ["delay_seconds"]);
@@ -207,6 +207,15 @@ served! {
         app.pay(&ada, &seat.order).json(json!({"notify": "late", "delay_seconds": 5})).await.expect(200);
         app.advance(6).await;
         app.until_state(&ada, &seat.order, "paid").await;
+        // A delay alone says late; null is as if it were not there.
+        let (bob, seat) = app.opened(&campaign).await;
+        let unpaid = app.pay(&bob, &seat.order).json(json!({"delay_seconds": 5, "notify": null})).await.expect(200);
+        assert_eq!(unpaid.at("/state"), "awaiting_payment");
+        app.advance(6).await;
+        app.until_state(&bob, &seat.order, "paid").await;
+        let (carl, seat) = app.opened(&campaign).await;
+        let paid = app.pay(&carl, &seat.order).json(json!({"notify": null, "fail": null, "delay_seconds": null})).await.expect(200);
+        assert_eq!(paid.at("/state"), "paid");
     }
 
     async fn an_order_of_somebody_else_is_not_found(app: &mut TestApp) {

@@ -119,6 +119,29 @@ served! {
         assert_eq!((list["items"].as_array().map(Vec::len), &list["items"][0]["id"]), (Some(2), &made.json["id"]));
     }
 
+    async fn a_repeat_names_its_device_like_the_first(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let ada = app.shopper("Ada").await;
+        let programme = app.programme(&json!({})).await;
+        app.earned(&ada, &programme, 300).await;
+        let posts = [("/v1/shares", json!({"campaign_id": campaign})), ("/v1/me/withdrawals", json!({"amount_fen": 100}))];
+        for (path, body) in &posts {
+            let post = || app.post(path).json(body.clone()).key("k");
+            let first = post().by(&ada).await.expect(201);
+            post().session(&ada.session).await.refused(401, "device_required");
+            post().session(&ada.session).header("X-Device-Token", "forged").await.refused(401, "device_invalid");
+            same(&first, &post().by(&ada).await);
+        }
+        // Who needs none is not asked for one.
+        for operation in crate::support::Document::of(app).await.operations() {
+            if operation.method == "POST" && operation.path.starts_with("/v1/") {
+                let address = operation.at(|_| campaign.clone());
+                let answer = app.post(&address).session(&ada.session).json(json!([])).key("n").await;
+                assert_eq!(answer.code() == "device_required", operation.needs("device"), "{} {}", operation.id, answer.text);
+            }
+        }
+    }
+
     async fn every_post_takes_a_key(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(3, 9, &json!({"rooms_opened_per_user": 5, "orders_per_user": 5}))).await;
         let (ada, seat) = app.opened(&campaign).await;

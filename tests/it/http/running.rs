@@ -57,6 +57,7 @@ served! {
         let list = app.get("/v1/campaigns").await.expect(200).json;
         assert_eq!(list["items"], json!([]));
         app.open(&ada, &campaign).await.refused(410, "campaign_ended");
+        app.step(&campaign, "publish").await.refused(409, "campaign_state");
         assert_eq!(app.room(&seat.room).await["state"], "failed");
         app.until_state(&ada, &seat.order, "refunded").await;
     }

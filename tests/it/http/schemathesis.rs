@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN_KEY, Db, Folder, Setup, Shopper, TestApp, bargain, spawn, tied, with};
+use crate::support::{ADMIN_KEY, Db, Folder, Setup, Shopper, TestApp, bargain, programme, spawn, tied, with};
 
 /// Test cases that are made up for each route and phase, beside the boundaries of each field.
 const EXAMPLES: &str = "6";
@@ -147,8 +147,8 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
         .await;
     let mut chains = vec![app.start_chain(&ada, &bargains).await.expect(201).at("/chain/id")];
     chains.push(app.start_chain(&bob, &bargains).await.expect(201).at("/chain/id"));
-    let programme = app.programme(&json!({"max_fen": 10_000_000_000_i64, "auto_approve_max_fen": 10})).await;
-    app.earned(&ada, &programme, 1_000_000).await;
+    let earning = app.programme(&json!({"max_fen": 10_000_000_000_i64, "auto_approve_max_fen": 10})).await;
+    app.earned(&ada, &earning, 1_000_000).await;
     let mut withdrawals = Vec::new();
     for fen in [10, 11, 12, 13, 14] {
         withdrawals.push(app.withdraw(&ada, fen).await.expect(201).at("/withdrawal/id"));
@@ -156,9 +156,11 @@ async fn shop(app: &TestApp) -> (Shopper, Ids) {
     let mut orders = orders.chunks(5).map(<[String]>::to_vec);
     let mut next = || orders.next().expect("five times five orders");
     let read = [next(), vec![strange.order]].concat();
+    let invites = app.publish_whole(&programme(&json!({}))).await;
     let ids = vec![
+        ("get_campaign", "path.id", vec![shop.clone(), bargains.clone(), invites]),
         (
-            "get_campaign list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock \
+            "list_joinable_rooms open_room order_solo get_report audit_campaign list_rooms list_orders list_shares add_stock \
              set_switches list_versions get_version",
             "path.id",
             vec![shop.clone()],

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, served, with};
+use crate::support::{Answer, Shopper, served, with};
 
 fn html(answer: &Answer) -> &str {
     assert!(answer.header("content-type").unwrap().starts_with("text/html"), "{:?}", answer.headers);
@@ -216,6 +216,37 @@ served! {
         let code = app.get(&format!("{path}/qr.svg")).await.expect(200);
         assert!(code.header("content-type") == Some("image/svg+xml") && code.text.starts_with("<svg "), "{}", code.text);
         app.get(&format!("/s/{}/qr.svg", "A".repeat(32))).await.refused(404, "share_invalid");
+    }
+
+    async fn operators_list_links_by_what_they_lead_to(app: &mut TestApp) {
+        let campaign = app.publish(&json!({})).await;
+        let (ada, seat) = app.opened(&campaign).await;
+        let bob = app.shopper("Bob").await;
+        let (bargains, owner, chain) = app.chain_of(&json!({})).await;
+        let share = async |by: &Shopper, campaign: &str, target: Option<&str>| {
+            let body = json!({"campaign_id": campaign, "target_id": target});
+            app.post("/v1/shares").by(by).json(body).await.expect(201).at("/token")
+        };
+        let to_room = share(&ada, &campaign, Some(&seat.room)).await;
+        let to_all = share(&bob, &campaign, None).await;
+        let to_chain = share(&owner, &bargains, Some(&chain)).await;
+        let listed = async |campaign: &str, query: &str| {
+            let list = app.get(&format!("/operator/v1/campaigns/{campaign}/shares?{query}")).admin().await.expect(200).json;
+            let tokens = list["items"].as_array().unwrap().iter().map(|share| share["token"].as_str().unwrap().to_owned());
+            tokens.filter(|token| [&to_room, &to_all, &to_chain].contains(&token)).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&campaign, "").await.len(), 2);
+        assert_eq!(listed(&campaign, "sku=tea").await, [&*to_room]);
+        assert_eq!(listed(&campaign, "sku=coffee").await, Vec::<String>::new());
+        assert_eq!(listed(&campaign, &format!("room_id={}", seat.room)).await, [&*to_room]);
+        assert_eq!(listed(&campaign, &format!("user_id={}", bob.user_id)).await, [&*to_all]);
+        let sku = app.chain(&chain).await["sku"].as_str().unwrap().to_owned();
+        assert_eq!(listed(&bargains, &format!("sku={sku}")).await, [&*to_chain]);
+        assert_eq!(listed(&bargains, &format!("sku={sku}&room_id={}", seat.room)).await, Vec::<String>::new());
+        for (query, field) in [("sku=%20", "sku"), ("state=open", "state"), ("from=soon", "from")] {
+            let refused = app.get(&format!("/operator/v1/campaigns/{campaign}/shares?{query}")).admin().await.refused(422, "invalid_request");
+            assert_eq!(refused.fields(), [field]);
+        }
     }
 
     async fn every_visit_is_counted(app: &mut TestApp) {

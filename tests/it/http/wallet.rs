@@ -1,9 +1,11 @@
 //! What a shopper has earned, and where the money of orders is.
 
+use std::process::Stdio;
+
 use liebian::store::{execute, fetch_all};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, served, with, within};
+use crate::support::{Folder, TestApp, served, spawn, tied, with, within};
 
 /// The balances of a campaign's accounts: taken, received, kept, to be sent back.
 async fn books(app: &TestApp, campaign: &str) -> [i64; 4] {
@@ -67,6 +69,14 @@ served! {
         assert!(app.spawn(&["trial-balance"]).wait().unwrap().success());
         execute!(app.store(), "UPDATE accounts SET balance_fen = balance_fen + 1 WHERE kind = 'kept'").unwrap();
         assert_eq!(app.spawn(&["trial-balance"]).wait().unwrap().code(), Some(1));
+        // It needs the database's address and nothing else; trouble is not the same as wrong books.
+        let folder = Folder::new();
+        let alone = |url: &str| {
+            let mut command = tied("KILL", &[], env!("CARGO_BIN_EXE_liebian"));
+            command.arg("trial-balance").env_clear().env("LIEBIAN_DATABASE_URL", url).current_dir(folder.path()).stdout(Stdio::null());
+            spawn(command).wait().unwrap().code()
+        };
+        assert_eq!((alone(&app.db.url), alone("sqlite:///nowhere/at/all.db")), (Some(1), Some(2)));
         let report = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
         let wrong = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false).map(|check| check["name"].as_str().unwrap());
         assert_eq!(wrong.collect::<Vec<_>>(), ["ledger_balances"]);

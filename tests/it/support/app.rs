@@ -47,7 +47,8 @@ pub struct TestApp {
     pub http: reqwest::Client,
     /// Its Redis.
     pub redis: Redis,
-    db: Db,
+    /// Its database.
+    pub db: Db,
     setup: Setup,
     port: u16,
     folder: Folder,
