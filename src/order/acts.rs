@@ -65,7 +65,6 @@ pub struct Cancel {
     /// `called_off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
-        nullable = false,
         required = false,
         min_length = 1,
         max_length = 200,

@@ -49,7 +49,6 @@ pub struct Reject {
     /// Why, in words that its user reads; not blank, no control characters. It stays in the books: no personal data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
-        nullable = false,
         required = false,
         min_length = 1,
         max_length = 200,

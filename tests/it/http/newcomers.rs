@@ -27,7 +27,7 @@ async fn regular(app: &TestApp) -> Shopper {
 /// A claim by a process that crashed before anything came of it.
 async fn abandoned(app: &TestApp, shopper: &Shopper, room: &str) {
     const CLAIM: &str = "INSERT INTO newcomer_claims (user_id, order_id, room_id, claimed_at) VALUES ($1, $2, $3, $4)";
-    let order = format!("ord_{}abandoned0000000", room.get(5..13).unwrap());
+    let order = format!("ord_{}abandoned00000", room.get(5..13).unwrap());
     let now = time_of(&json!(from_now(0))).get();
     execute!(app.store(), CLAIM, &shopper.user_id, order, room, now).unwrap();
 }

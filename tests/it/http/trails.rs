@@ -125,11 +125,11 @@ served! {
         // A lie, what it was, and the checks that must find it.
         let lies: &[(&str, &str, &[&str])] = &[
             ("UPDATE bonds SET bound_at = bound_at + 1", "UPDATE bonds SET bound_at = bound_at - 1", &["sql_bonds_equal_log"]),
-            ("UPDATE rewards SET state = 'available'", "UPDATE rewards SET state = 'frozen'", &["sql_rewards_equal_log"]),
+            ("UPDATE rewards SET state = 'available'", "UPDATE rewards SET state = 'frozen'", &["sql_rewards_equal_log", "rewards_equal_ledger"]),
             (
                 "UPDATE rewards SET reversed_fen = reversed_fen + 1",
                 "UPDATE rewards SET reversed_fen = reversed_fen - 1",
-                &["sql_rewards_equal_log", "rewards_follow_their_sales"],
+                &["sql_rewards_equal_log", "rewards_follow_their_sales", "rewards_equal_ledger"],
             ),
             ("UPDATE sales SET refunded_fen = 5100", "UPDATE sales SET refunded_fen = 5000", &["rewards_follow_their_sales"]),
             // The same part of it, but both rewards are more than the cap of so little.
@@ -139,7 +139,7 @@ served! {
                 &["rewards_follow_their_sales"],
             ),
             ("UPDATE sales SET level1_id = level2_id, level2_id = level1_id", "UPDATE sales SET level1_id = level2_id, level2_id = level1_id", &["rewards_follow_their_sales"]),
-            ("UPDATE rewards SET campaign_id = 'cmp_00000000'", "UPDATE rewards SET campaign_id = (SELECT campaign_id FROM sales)", &["sql_rewards_equal_log"]),
+            ("UPDATE rewards SET campaign_id = 'cmp_00000000'", "UPDATE rewards SET campaign_id = (SELECT campaign_id FROM sales)", &["sql_rewards_equal_log", "rewards_equal_ledger"]),
         ];
         for (lie, truth, found) in lies {
             execute!(app.store(), *lie).unwrap();
