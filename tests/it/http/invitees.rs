@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Shopper, TestApp, one_level, programme, served};
+use crate::support::{Shopper, TestApp, one_level, programme, served, time_of};
 
 async fn page(app: &TestApp, shopper: &Shopper, query: &str) -> Value {
     app.get(&format!("/v1/me/invitees?{query}")).session(&shopper.session).await.expect(200).json
@@ -57,7 +57,7 @@ served! {
         for limit in [1, 3, 7, 200] {
             let rows = all(app, &ada, limit, "").await;
             assert_eq!(plain(&rows), expected, "pages of {limit}");
-            assert!(rows.is_sorted_by(|one, other| one.3.as_str() >= other.3.as_str()), "newest first");
+            assert!(rows.is_sorted_by(|one, other| time_of(&one.3) >= time_of(&other.3)), "newest first");
             for campaign in [&two, &one, &by_item] {
                 let of_one: Vec<_> = expected.iter().filter(|row| row.1 == **campaign).cloned().collect();
                 assert_eq!(plain(&all(app, &ada, limit, &format!("&campaign_id={campaign}")).await), of_one, "pages of {limit} of {campaign}");
