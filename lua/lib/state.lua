@@ -58,9 +58,12 @@ local function fetch(name, fields, values)
   end
 end
 
---- The shelf of a row: 60,000 of them for names of letters and digits.
+--- The shelf of a row: 60,000 of them for names of letters and digits. Of a name in two parts the second counts: a device may have very
+--- many users, and they must not lie on one shelf.
 local function shelf_of(field)
-  return string.sub(field, 1, 2) .. string.char(97 + (string.byte(field, 3) or 0) % 16)
+  local slash = string.find(field, "/", 1, true)
+  local from = slash and slash < #field and slash + 1 or 1
+  return string.sub(field, from, from + 1) .. string.char(97 + (string.byte(field, from + 2) or 0) % 16)
 end
 
 --- Brings in the shelves of these rows, as far as they are not here.
