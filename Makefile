@@ -72,6 +72,7 @@ test: need-rust need-redis need-postgres need-nextest need-browser ## Runs all t
 	if [ -z "$$VALKEY_SERVER" ]; then filter="$$filter & not test(valkey)"; skip="$$skip --skip valkey"; fi; \
 	if [ -z "$$SCHEMATHESIS" ]; then filter="$$filter & not test(schemathesis)"; skip="$$skip --skip schemathesis"; fi; \
 	if [ -z "$$BROWSER" ]; then filter="$$filter & not test(/^browser::/)"; skip="$$skip --skip browser::"; fi; \
+	export RUST_BACKTRACE=0; \
 	if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --locked --test-threads $$((2 * $$(nproc))) --ignore-default-filter -E "$$filter" || failed=1; \
 	else \

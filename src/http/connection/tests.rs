@@ -212,13 +212,14 @@ fn where_places_are_few_idle_connections_and_late_heads_go_sooner() {
     assert_eq!((crowded.idle, crowded.head), (2, 2), "never later than otherwise");
 }
 
-/// A connection without a server, to be looked at.
-async fn connection() -> (std::rc::Rc<Connection>, TcpStream) {
+/// A connection without a server, to be looked at, and what keeps it open.
+async fn connection() -> (std::rc::Rc<Connection>, (TcpStream, watch::Sender<bool>)) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let worker = super::watch::Worker::start(PATIENCE.into(), 10, watch::channel(false).1);
+    let (draining, drained) = watch::channel(false);
+    let worker = super::watch::Worker::start(PATIENCE.into(), 10, drained);
     let ticket = Crowd::new(None, Vec::new()).enter(None).unwrap();
-    (Connection::new(listener.accept().await.unwrap().0, &worker, ticket), client)
+    (Connection::new(listener.accept().await.unwrap().0, &worker, ticket), (client, draining))
 }
 
 /// Looks until something happens; how many it took.
@@ -242,6 +243,20 @@ async fn every_phase_has_its_deadline_but_the_answer() {
         connection.enter(phase);
         assert_eq!((looks(&connection), connection.end.get()), (expected, end), "{phase:?}");
         assert_eq!(connection.late.get(), matches!(phase, Phase::Body | Phase::Work));
+    }
+}
+
+#[actix_web::test]
+async fn when_the_server_ends_nobody_waits_for_a_connection_that_has_said_nothing() {
+    for (bytes, expected, end) in [(0, Some(2), End::Idle), (1, Some(5), End::HeadLate)] {
+        let (connection, (_client, draining)) = connection().await;
+        connection.arrived(bytes);
+        draining.send_replace(true);
+        while !connection.worker.is_ending() {
+            rt::task::yield_now().await;
+        }
+        connection.enter(Phase::Head);
+        assert_eq!((looks(&connection), connection.end.get()), (expected, Some(end)), "{bytes} bytes");
     }
 }
 
