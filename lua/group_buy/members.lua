@@ -1,14 +1,17 @@
---- The seats of a room as its row keeps them: one text, for each seat 1 when it is paid (else 0), its user and its order. The leader's
---- seat comes first, the others follow in the order of joining. Most ops only add to the text; the few that must, take it apart.
+--- The seats of a room as its row keeps them: one text, for each seat the length of its user (128 more when it is paid), its user, the
+--- length of its order and its order. The leader's seat comes first, the others follow in the order of joining. Most ops only add to the
+--- text; the few that must, take it apart.
 
 members = {}
 
-local SEAT = "BBc0Bc0"
+local PAID = 128
 
 local function following(list, at)
   if at <= #list then
-    local paid, user, order, after = struct.unpack(SEAT, list, at)
-    return after, at, paid == 1, user, order
+    local mark = string.byte(list, at)
+    local to = at + mark % PAID
+    local after = to + 2 + string.byte(list, to + 1)
+    return after, at, mark >= PAID, string.sub(list, at + 1, to), string.sub(list, to + 2, after - 1)
   end
 end
 
@@ -19,7 +22,7 @@ end
 
 --- The list with one more seat, not paid.
 function members.add(list, user, order)
-  return list .. struct.pack(SEAT, 0, #user, user, #order, order)
+  return list .. struct.pack("Bc0Bc0", #user, user, #order, order)
 end
 
 --- The order of this shopper's seat, or nil.
@@ -46,7 +49,7 @@ end
 --- The list with an order's seat paid; nil when it has none.
 function members.pay(list, order)
   local at = find(list, order)
-  return at and string.sub(list, 1, at - 1) .. "\1" .. string.sub(list, at + 1)
+  return at and string.sub(list, 1, at - 1) .. string.char(PAID + string.byte(list, at)) .. string.sub(list, at + 1)
 end
 
 --- The list without an order's seat, and whether that one led.

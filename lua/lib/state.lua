@@ -4,15 +4,15 @@
 ---
 --- `get` copies a row out and `put` replaces it; a row of counters is open as long as the fold, and is changed in its place.
 ---
---- Rows of some tables (`schema.shelved`) are so small that a field of their own would take four times as much: those whose names begin
---- alike lie together in one field, a shelf, whose name is that beginning. Only reading and writing Redis knows of shelves; log, SQL and
+--- Rows of some tables (`schema.shelved`) are so small that a field of their own would take four times as much: those whose names end
+--- alike lie together in one field, a shelf, whose name is made of that end. Only reading and writing Redis knows of shelves; log, SQL and
 --- rules see rows. A shelf is for each row 128 + the length of its name, its name, the length of its value, its value, where all but the
 --- first is below 128: so a row is found by one search.
 
 local tables = {} -- names, in the order of KEYS
 local keys = {} -- table -> Redis key
 local loaded = {} -- table -> field -> packed value before the batch, false when there is none
-local shelves = {} -- table with shelves -> name of a shelf -> what lies on it, "" when nothing does
+local shelves = {} -- table with shelves -> name of a shelf -> what lies on it, false when nothing does
 local views = {} -- table -> packed row -> the row to look at
 local changed -- table -> field -> packed value now, false when it was deleted
 local counters -- table -> field -> row of counters
@@ -58,12 +58,24 @@ local function fetch(name, fields, values)
   end
 end
 
---- The shelf of a row: 60,000 of them for names of letters and digits. Of a name in two parts the second counts: a device may have very
---- many users, and they must not lie on one shelf.
+-- Characters by their number, each made when it is first needed.
+local bytes = setmetatable({}, {
+  __index = function(known, number)
+    known[number] = string.char(number)
+    return known[number]
+  end,
+})
+
+local shelf_names = {} -- field -> its shelf
+
+--- The shelf of a row, by the end of its name: 60,000 of them for names of letters and digits.
 local function shelf_of(field)
-  local slash = string.find(field, "/", 1, true)
-  local from = slash and slash < #field and slash + 1 or 1
-  return string.sub(field, from, from + 1) .. string.char(97 + (string.byte(field, from + 2) or 0) % 16)
+  local shelf = shelf_names[field]
+  if not shelf then
+    shelf = string.sub(field, -2) .. bytes[97 + (string.byte(field, -3) or 0) % 16]
+    shelf_names[field] = shelf
+  end
+  return shelf
 end
 
 --- Brings in the shelves of these rows, as far as they are not here.
@@ -72,33 +84,31 @@ local function fetch_shelves(name, fields)
   for place = 1, #fields do
     local shelf = shelf_of(fields[place])
     if here[shelf] == nil then
-      here[shelf], last = "", last + 1
+      here[shelf], last = false, last + 1
       missing[last] = shelf
     end
   end
   fetch(name, missing, here)
 end
 
---- What a row begins with on its shelf.
-local function label(field)
-  return string.char(128 + #field) .. field
+--- Where a row begins on a shelf, and where its name ends; nil when it does not lie there.
+local function find(shelf, field)
+  -- A look for the bare name tells most rows that they do not.
+  if shelf and string.find(shelf, field, 1, true) then
+    return string.find(shelf, bytes[128 + #field] .. field, 1, true)
+  end
 end
 
 --- A row's value on a shelf, or false.
 local function taken(shelf, field)
-  local _, named = string.find(shelf, label(field), 1, true)
-  return named and string.sub(shelf, named + 2, named + 1 + string.byte(shelf, named + 1))
+  local _, named = find(shelf, field)
+  return named and string.sub(shelf, named + 2, named + 1 + string.byte(shelf, named + 1)) or false
 end
 
---- A shelf with a row on it; with false for its value, without the row.
-local function stocked(shelf, field, value)
-  local labelled = label(field)
-  local row = value and labelled .. string.char(#value) .. value or ""
-  local from, named = string.find(shelf, labelled, 1, true)
-  if not from then
-    return shelf .. row
-  end
-  return string.sub(shelf, 1, from - 1) .. row .. string.sub(shelf, named + 2 + string.byte(shelf, named + 1))
+--- A shelf without a row that lies there.
+local function without(shelf, field)
+  local from, named = find(shelf, field)
+  return string.sub(shelf, 1, from - 1) .. string.sub(shelf, named + 2 + string.byte(shelf, named + 1))
 end
 
 --- Brings in fields of a hash, those that are there and those that are not; nothing where the program has no such table. Many in one
@@ -109,7 +119,7 @@ function state.load(name, fields)
     fetch_shelves(name, fields)
     for place = 1, #fields do
       local field = fields[place]
-      values[field] = taken(here[shelf_of(field)] or "", field) or false
+      values[field] = taken(here[shelf_of(field)], field)
     end
   elseif values then
     fetch(name, fields, values)
@@ -240,21 +250,23 @@ end
 
 --- The same changes, of shelves instead of rows.
 local function shelved(name, set, deleted)
-  local here, fields, touched = shelves[name], {}, {}
-  for place = 1, #set, 2 do
-    fields[#fields + 1] = set[place]
-  end
-  for place = 1, #deleted do
-    fields[#fields + 1] = deleted[place]
-  end
-  fetch_shelves(name, fields)
-  for place = 1, #fields do
-    local field = fields[place]
+  local here, rows, touched = shelves[name], loaded[name], {}
+  local full, empty = {}, {}
+  local function put(field, value)
+    if rows[field] == nil then
+      state.load(name, { field })
+    end
     local shelf = shelf_of(field)
-    here[shelf] = stocked(here[shelf] or "", field, set[2 * place] or false)
+    local rest = rows[field] and without(here[shelf], field) or here[shelf] or ""
+    here[shelf] = value and rest .. bytes[128 + #field] .. field .. bytes[#value] .. value or rest
     touched[shelf] = true
   end
-  local full, empty = {}, {}
+  for place = 1, #set, 2 do
+    put(set[place], set[place + 1])
+  end
+  for place = 1, #deleted do
+    put(deleted[place], false)
+  end
   for shelf in pairs(touched) do
     if here[shelf] == "" then
       empty[#empty + 1] = shelf

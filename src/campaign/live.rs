@@ -11,9 +11,9 @@ use super::view::{CampaignLimits, CampaignNumbers, CampaignState, CampaignView, 
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
-use crate::hot::engine::Found;
+
 use crate::hot::row::{Layout, NotARow, Row};
-use crate::hot::{Place, Program, Read, Trouble};
+use crate::hot::{Found, Place, Program, Read, Trouble};
 use crate::http::problem::Problem;
 use crate::id::{CampaignId, UserId};
 use crate::money::Fen;

@@ -21,10 +21,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, OnceCell, broadcast};
 use tokio::time::MissedTickBehavior;
 
-use crate::hot::engine::Found;
 use crate::hot::entry::BodyRef;
 use crate::hot::lane::Gate;
-use crate::hot::{Engine, Place, Read, Trouble};
+use crate::hot::{Engine, Found, Place, Read, Trouble};
 use crate::id::CampaignId;
 use hub::{Due, Hub, Name};
 

@@ -17,8 +17,8 @@ use crate::app::App;
 use crate::campaign::{keyed, live};
 use crate::clock::UnixMs;
 use crate::code::Code;
-use crate::hot::engine::Found;
-use crate::hot::{Read, Row, Trouble};
+
+use crate::hot::{Found, Read, Row, Trouble};
 use crate::http::answer;
 use crate::http::body::KeyedJson;
 use crate::http::caller::{self, MaybeSession};

@@ -85,8 +85,8 @@ impl Row for RoomRow {
         let (accept_from, tiers) = if marks & TERMS == 0 { (0, Vec::new()) } else { terms(row.short()?)? };
         let mut members = Vec::new();
         while row.end().is_err() {
-            let paid = row.number(1)?;
-            members.push(MemberRow(row.text()?, row.text()?, paid));
+            let (paid, user) = row.marked()?;
+            members.push(MemberRow(user, row.text()?, paid.into()));
         }
         let leader = members.first().map(|seat| seat.1.clone()).unwrap_or_default();
         let reserve = i64::from(marks & RESERVE != 0);

@@ -13,6 +13,7 @@ use super::entry::{Change, Damage, Entry, Sealed};
 use super::lane::{self, Acked, Answer, Class, Decided, Gate, IdempotencyKey, Lane, News, Op, Place, QUEUE, Shared, Trouble};
 use super::memory::{Asks, Memory, Remembered};
 use super::program::{Program, key};
+use super::reads::{self, Found, Read, Reads, Wanted};
 use super::redis::{CallError, LogRow, Redis};
 use crate::clock::Clock;
 use crate::id::CampaignId;
@@ -26,25 +27,6 @@ const ANSWER_WAIT: Duration = Duration::from_secs(12);
 
 /// Rows that one step of a rebuild writes; other campaigns wait for it.
 const REBUILT_AT_ONCE: usize = 2_000;
-
-/// One thing to read; see `lua/read.lua`.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Read<'a> {
-    /// A row: table, field.
-    Row(&'a str, &'a str),
-    /// The first so many members of a sorted table from a least score on (`-inf`: all), with their rows from another table.
-    First(&'a str, usize, &'a str, &'a str),
-}
-
-/// What was read of one request.
-#[derive(Clone, Debug)]
-pub enum Found {
-    /// The packed row, if there is one.
-    Row(Option<Vec<u8>>),
-    /// Fields and packed rows.
-    Rows(Vec<(String, Vec<u8>)>),
-}
 
 /// Rows as of one moment.
 #[derive(Clone, Debug)]
@@ -64,6 +46,7 @@ struct Ends {
     admit: mpsc::Sender<Op>,
     drain: mpsc::Sender<Op>,
     poke: mpsc::Sender<()>,
+    reads: mpsc::Sender<Wanted>,
 }
 
 /// All campaigns of this process.
@@ -118,6 +101,7 @@ impl Engine {
             let (admit, admit_end) = mpsc::channel(QUEUE);
             let (drain, drain_end) = mpsc::channel(QUEUE);
             let (poke, poke_end) = mpsc::channel(1);
+            let (reads, wanted) = mpsc::channel(QUEUE);
             let start = Place { epoch: 0, seq: 0 };
             let shared = Arc::new(Shared {
                 campaign,
@@ -134,7 +118,8 @@ impl Engine {
                 hurry: Notify::new(),
             });
             tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
-            Ends { shared, admit, drain, poke }
+            tokio::spawn(Reads { shared: Arc::clone(&shared), wanted }.run());
+            Ends { shared, admit, drain, poke, reads }
         });
     }
 
@@ -274,26 +259,10 @@ impl Engine {
     /// See [`Trouble`]; reads are never `OutcomeUnknown`.
     pub async fn read(&self, campaign: CampaignId, requests: &[Read<'_>]) -> Result<Snapshot, Trouble> {
         let ends = self.ends(campaign).ok_or(Trouble::Recovering)?;
-        let epoch = Self::epoch(&ends).await?;
-        let program = ends.shared.program;
-        let asked = rmp_serde::to_vec(requests).map_err(|error| Trouble::Defect(error.to_string()))?;
-        let header = lane::header(epoch, &self.clock);
-        let reply: Vec<Value> = match self.redis.script(&program.read, &program.keys(campaign), &[&header, &asked]).await {
-            Ok(reply) => reply,
-            Err(CallError::Refused(_)) => return Err(Trouble::Overloaded),
-            Err(error) => {
-                tracing::warn!(%campaign, %error, "read without answer");
-                return Err(Trouble::Recovering);
-            }
-        };
-        match snapshot(epoch, reply) {
-            Some(Ok(snapshot)) => Ok(snapshot),
-            Some(Err(reason)) => {
-                ends.shared.close(epoch, News::Fenced(campaign, reason));
-                Err(Trouble::Recovering)
-            }
-            None => Err(Trouble::Defect("a read's reply cannot be read".into())),
-        }
+        Self::epoch(&ends).await?;
+        let (answer, read) = oneshot::channel();
+        ends.reads.try_send(Wanted::new(requests, answer)?).map_err(|_full| Trouble::Overloaded)?;
+        read.await.unwrap_or(Err(Trouble::Recovering))
     }
 
     /// A whole table of a campaign, as it is while others write; for audits.
@@ -394,31 +363,6 @@ impl Ends {
     }
 }
 
-/// Reads the reply of `lua/read.lua`: a snapshot, or the reason of the fence.
-fn snapshot(epoch: i64, reply: Vec<Value>) -> Option<Result<Snapshot, String>> {
-    let mut parts = reply.into_iter();
-    let word = lane::bytes(parts.next()?)?;
-    if word != b"ok" {
-        return Some(Err(String::from_utf8_lossy(&lane::bytes(parts.next()?)?).into_owned()));
-    }
-    let (Value::Int(seq), Value::Int(now)) = (parts.next()?, parts.next()?) else { return None };
-    let found = parts.map(found).collect::<Option<_>>()?;
-    Some(Ok(Snapshot { place: Place { epoch, seq }, now, found }))
-}
-
-fn found(value: Value) -> Option<Found> {
-    let Value::Array(rows) = value else {
-        let row = lane::bytes(value)?;
-        return Some(Found::Row((!row.is_empty()).then_some(row)));
-    };
-    let mut rows = rows.into_iter();
-    let mut pairs = Vec::new();
-    while let (Some(field), Some(row)) = (rows.next(), rows.next()) {
-        pairs.push((String::from_utf8(lane::bytes(field)?).ok()?, lane::bytes(row)?));
-    }
-    Some(Found::Rows(pairs))
-}
-
 /// What Redis holds of a campaign when recovery claims it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
@@ -508,7 +452,7 @@ impl Engine {
         let header = lane::header(epoch, &self.clock);
         let hash = rmp_serde::to_vec(&[Read::Row("meta", "hash")]).map_err(|error| CallError::Failed(error.to_string()))?;
         let reply = self.redis.script(&program.read, &program.keys(campaign), &[&header, &hash]).await?;
-        let Some(Ok(snapshot)) = snapshot(epoch, reply) else { return Ok(None) };
+        let Some(Ok(snapshot)) = reads::snapshot(epoch, reply) else { return Ok(None) };
         let hash = match snapshot.found.into_iter().next() {
             Some(Found::Row(Some(hash))) => String::from_utf8_lossy(&hash).into_owned(),
             Some(Found::Row(None) | Found::Rows(_)) | None => String::new(),

@@ -13,12 +13,14 @@ pub mod entry;
 pub mod lane;
 mod memory;
 pub mod program;
+mod reads;
 pub mod redis;
 pub mod row;
 pub mod shelf;
 
-pub use engine::{Engine, Read};
+pub use engine::Engine;
 pub use lane::{Answer, Class, Decided, Op, Place, RawAnswer, Trouble};
 pub use memory::{Asks, Remembered};
 pub use program::Program;
+pub use reads::{Found, Read};
 pub use row::Row;

@@ -81,6 +81,17 @@ impl<'a> Layout<'a> {
         Ok(str::from_utf8(self.short()?).map_err(|_no_text| NotARow)?.to_owned())
     }
 
+    /// A text of up to 127 bytes whose length comes with a mark: whether the first byte is above 127, and the text.
+    ///
+    /// # Errors
+    /// When the row ends before, or this is no text.
+    pub fn marked(&mut self) -> Result<(bool, String), NotARow> {
+        let mark = self.number(1)?;
+        let length = usize::try_from(mark & 127).map_err(|_negative| NotARow)?;
+        let text = str::from_utf8(self.bytes(length)?).map_err(|_no_text| NotARow)?;
+        Ok((mark > 127, text.to_owned()))
+    }
+
     /// What has not been read.
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
@@ -106,6 +117,8 @@ mod tests {
         assert_eq!((row.number(1), row.number(3), row.text()), (Ok(7), Ok(258), Ok("abcd".to_owned())));
         assert_eq!((row.rest(), row.end()), (b"\xff".as_slice(), Err(NotARow)));
         assert_eq!((row.number(1), row.end()), (Ok(255), Ok(())));
+        let mut row = Layout::of(b"\x02ab\x83abc\x81");
+        assert_eq!((row.marked(), row.marked(), row.marked()), (Ok((false, "ab".into())), Ok((true, "abc".into())), Err(NotARow)));
     }
 
     #[test]

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::row::OrderRow;
 use crate::code::Code;
-use crate::hot::engine::Found;
 use crate::hot::lane::IdempotencyKey;
-use crate::hot::{Answer, Class, Engine, Place, Read, Row, Trouble};
+use crate::hot::{Answer, Class, Engine, Found, Place, Read, Row, Trouble};
 use crate::id::{OrderId, UserId};
 
 #[derive(Serialize)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use liebian::group_buy::row::RoomRow;
 use liebian::hot::engine::Claimed;
 use liebian::hot::entry::Change;
 use liebian::hot::redis::CallError;
-use liebian::hot::{Class, Decided, Engine, RawAnswer};
+use liebian::hot::{Class, Decided, Engine, Found, Place, RawAnswer, Read, Row as _};
 use liebian::id::CampaignId;
 
 use crate::model::{Book, Campaign, Cell, EPOCH, Kind, Op, Reference, Row, START, Sent, definition, engine};
@@ -266,4 +267,43 @@ async fn a_full_redis_admits_nobody_and_still_follows_money() {
     let _: String = engine.redis().command("CONFIG", &[b"SET", b"maxmemory", b"0"]).await.unwrap();
     let again = under(&engine, campaign.id, EPOCH, Class::Admit, open("room", "four", "dora")).await.unwrap();
     assert_eq!(answers(again)[0].yes, 1);
+}
+
+/// How many scripts Redis has run.
+async fn scripts_run(engine: &Engine) -> u64 {
+    let stats: String = engine.redis().command("INFO", &[b"commandstats"]).await.unwrap();
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
+    calls.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn reads_that_meet_go_together_and_each_gets_its_own() {
+    let redis = Redis::start().await;
+    let engine = engine(&redis.url());
+    let campaign = published(&engine).await;
+    let rooms: Vec<String> = (0..100).map(|number| format!("room{number}")).collect();
+    for room in &rooms {
+        yes(&campaign, START, open(room, &format!("order of {room}"), room)).await;
+    }
+    let place = Place { epoch: EPOCH, seq: 101 };
+    engine.open(campaign.id, campaign.program);
+    engine.serve(campaign.id, place, place);
+    let before = scripts_run(&engine).await;
+    let reads = rooms.iter().enumerate().map(async |(number, room)| {
+        let asked = [Read::First("joinable", number, "rooms", "-inf"), Read::Row("rooms", room), Read::Row("users", "nobody")];
+        let snapshot = engine.read(campaign.id, &asked[..number % 4]).await.unwrap();
+        assert_eq!((snapshot.place, snapshot.found.len()), (place, number % 4));
+        let mut found = snapshot.found.into_iter();
+        if let Some(first) = found.next() {
+            assert!(matches!(first, Found::Rows(rows) if rows.len() == number), "{number}");
+        }
+        if let Some(row) = found.next() {
+            let Found::Row(Some(packed)) = row else { panic!("{room} is not there") };
+            assert_eq!(RoomRow::read(&packed).unwrap().leader, format!("order of {room}"));
+        }
+        assert!(found.all(|nobody| matches!(nobody, Found::Row(None))));
+    });
+    futures_util::future::join_all(reads).await;
+    let calls = scripts_run(&engine).await - before;
+    assert!(calls <= 5, "{calls} calls");
 }

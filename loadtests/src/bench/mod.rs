@@ -61,7 +61,7 @@ pub struct Args {
     /// Connections of the load generator
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     connections: u32,
-    /// Only these parts, comma-separated: page, sold_out, join, cut, bind, baseline, streams, raw, memory, projection
+    /// Only these parts, comma-separated: page, sold_out, join, programme, cut, bind, baseline, streams, raw, memory, projection
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Seats at which memory and the cost of a join are looked at
@@ -107,6 +107,7 @@ impl Bench {
         bar.set_message("starting servers");
         let usual_redis = liebian::dev::Redis::start(&directory.path().join("usual"), "4gb", UnixMs::new(0)).await?;
         let liebian = Liebian::start(&args.program, &directory.path().join("liebian")).await?;
+        liebian.end_programmes().await?;
         Ok(Self {
             noop: Server::noop().await?,
             usual: Server::usual(&usual_redis.url()).await?,
@@ -159,6 +160,12 @@ impl Bench {
         if self.wants("join") {
             self.tell(round, "joins");
             figures.add("join_rps", self.join(None).await?);
+        }
+        if self.wants("programme") {
+            self.tell(round, "joins while a referral programme is live");
+            self.programme().await?;
+            figures.add("join_rps_beside_programme", self.join(None).await?);
+            self.liebian.end_programmes().await?;
         }
         if self.wants("cut") {
             self.tell(round, "cuts");
@@ -341,6 +348,7 @@ impl Bench {
         let rate = no_refusals(self.replay(&self.liebian.server, requests, self.args.seconds).await?, "bind")?;
         self.quiet(campaign).await?;
         self.audit(campaign).await?;
+        self.liebian.end_programmes().await?;
         Ok(rate)
     }
 

@@ -14,8 +14,9 @@ pub struct Figures {
 }
 
 /// Ratio, what is divided, by what, the aim if there is one.
-const RATIOS: [(&str, &str, &str, Option<f64>); 11] = [
+const RATIOS: [(&str, &str, &str, Option<f64>); 12] = [
     ("join_over_noop", "join_rps", "noop_rps", Some(0.5)),
+    ("join_beside_programme_over_join", "join_rps_beside_programme", "join_rps", None),
     ("cut_over_noop", "cut_rps", "noop_rps", None),
     ("bind_over_noop", "bind_rps", "noop_rps", None),
     ("join_over_baseline", "join_rps", "baseline_join_rps", Some(4.0)),

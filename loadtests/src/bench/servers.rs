@@ -103,11 +103,26 @@ impl Liebian {
         format!("sqlite://{}", self.data.join("liebian.db").display())
     }
 
+    /// Ends the referral programmes that are live: while there is one, every order asks who earns by it.
+    pub async fn end_programmes(&self) -> Outcome<()> {
+        let all = self.operate(self.http.get(format!("{}/operator/v1/campaigns?limit=200", self.server.base))).await?;
+        let is_live = |campaign: &&Value| campaign["definition"]["kind"] == "referral" && campaign["state"] == "live";
+        for campaign in all["items"].as_array().ok_or("no campaigns")?.iter().filter(is_live) {
+            let id = campaign["id"].as_str().ok_or("no id")?;
+            self.post(&format!("/operator/v1/campaigns/{id}/end"), &Value::Object(serde_json::Map::new())).await?;
+        }
+        Ok(())
+    }
+
     /// An operator's POST.
     pub async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
-        let answer = self.http.post(format!("{}{path}", self.server.base)).bearer_auth(OPERATOR_KEY).json(body).send().await?;
-        let status = answer.status();
-        let body = answer.json().await?;
+        self.operate(self.http.post(format!("{}{path}", self.server.base)).json(body)).await
+    }
+
+    async fn operate(&self, request: reqwest::RequestBuilder) -> Outcome<Value> {
+        let answer = request.bearer_auth(OPERATOR_KEY).send().await?;
+        let (status, path) = (answer.status(), answer.url().path().to_owned());
+        let body: Value = answer.json().await?;
         if status.is_success() { Ok(body) } else { Err(format!("{path}: {status} {body}").into()) }
     }
 }

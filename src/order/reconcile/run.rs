@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{CannotReconcile, Finding, FindingKind, Report};
-use crate::hot::engine::Found;
-use crate::hot::{Read, Row};
+use crate::hot::{Found, Read, Row};
 use crate::id::{CampaignId, OrderId};
 use crate::money::Fen;
 use crate::order::cashier::Cashier;

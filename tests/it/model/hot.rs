@@ -78,7 +78,8 @@ impl Campaign {
             // Alone on its shelf.
             let length = |text: &[u8]| u8::try_from(text.len()).unwrap();
             value = [&[128 + length(&place)], &*place, &[length(&value)], &*value].concat();
-            place = vec![place[0], place[1], 97 + place.get(2).unwrap_or(&0) % 16];
+            let end: Vec<u8> = place.iter().rev().copied().chain([0]).take(3).collect();
+            place = vec![end[1], end[0], 97 + end[2] % 16];
         }
         let _: i64 = self.engine.redis().command("HSET", &[self.key(table).as_bytes(), &place, &value]).await.unwrap();
     }
