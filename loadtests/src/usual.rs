@@ -53,10 +53,30 @@ pub async fn serve(port: u16, redis_url: &str, secret: &str) -> Outcome<()> {
     config.pool = Some(PoolConfig::new(CONNECTIONS));
     let pool = config.create_pool(Some(Runtime::Tokio1))?;
     let state = Data::new(State { pool, script: Script::new(SCRIPT), secrets: Secrets::new(secret) });
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).route("/v1/rooms/{id}/members", web::post().to(join)))
-        .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-        .bind(("127.0.0.1", port))?;
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .route("/v1/rooms/{id}/members", web::post().to(join))
+            .route("/v1/campaigns/{id}/rooms", web::post().to(refuse))
+    })
+    .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
+    .bind(("127.0.0.1", port))?;
     Ok(server.run().await?)
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    sku: String,
+    quantity: i64,
+}
+
+/// Refuses everybody with as many bytes as the server does, after the least that a refusal needs: ids, body and both tokens are read and
+/// verified. Nothing is asked for stock, no limits are kept, nothing is counted.
+async fn refuse(state: Data<State>, request: HttpRequest, campaign: web::Path<CampaignId>, wish: web::Json<Wish>) -> HttpResponse {
+    if caller(&state.secrets, &request, now()).is_none() || wish.sku.is_empty() || wish.quantity < 1 {
+        return HttpResponse::Unauthorized().finish();
+    }
+    HttpResponse::Conflict().content_type("application/problem+json").insert_header(("x-campaign", campaign.to_string())).body(REFUSAL)
 }
 
 #[derive(Deserialize)]

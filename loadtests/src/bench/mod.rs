@@ -153,9 +153,10 @@ impl Bench {
         }
         if self.wants("sold_out") {
             self.tell(round, "refusals of a sold-out campaign");
-            let (refused, ready) = self.sold_out().await?;
+            let [refused, ready, checked] = self.sold_out().await?;
             figures.add("sold_out_rps", refused);
             figures.add("same_bytes_as_sold_out_rps", ready);
+            figures.add("only_checks_as_sold_out_rps", checked);
         }
         if self.wants("join") {
             self.tell(round, "joins");
@@ -252,8 +253,9 @@ impl Bench {
         self.get(&format!("{}{path}", self.liebian.server.base)).await
     }
 
-    /// Refusals a second, and how often a handler that only sends a refusal of as many bytes answers the same requests.
-    async fn sold_out(&self) -> Outcome<(f64, f64)> {
+    /// Refusals a second; how often a handler that only sends a refusal of as many bytes answers the same requests; and how often one that
+    /// verifies who asks before.
+    async fn sold_out(&self) -> Outcome<[f64; 3]> {
         let campaign = self.publish(1).await?;
         let path = format!("/v1/campaigns/{campaign}/rooms");
         let shoppers = self.shoppers(1 + self.most()).await?;
@@ -264,12 +266,15 @@ impl Bench {
             requests.post(&path, &shopper.headers, body)?;
         }
         let requests = requests.finish()?;
-        let seen = wrk::replay(&self.liebian.server.base, &requests, self.args.connections, self.args.seconds).await?;
-        let ready = wrk::replay(&self.noop.base, &requests, self.args.connections, self.args.seconds).await?;
-        if seen.refused < seen.answers || ready.refused < ready.answers {
-            return Err("somebody was not refused".into());
+        let mut rates = [0.0; 3];
+        for (rate, base) in rates.iter_mut().zip([&self.liebian.server.base, &self.noop.base, &self.usual.base]) {
+            let seen = wrk::replay(base, &requests, self.args.connections, self.args.seconds).await?;
+            if seen.refused < seen.answers {
+                return Err("somebody was not refused".into());
+            }
+            *rate = seen.per_second;
         }
-        Ok((seen.per_second, ready.per_second))
+        Ok(rates)
     }
 
     /// Every join is of a shopper of their own, on a device of their own, into a seat that is free.
