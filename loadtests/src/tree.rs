@@ -1,8 +1,9 @@
 //! An invitation tree that grows to a million users: is a bind, or a sale that is reported, dearer in a large tree than in a small one?
 //!
 //! The program is the server's; ops go to it in batches, as a lane sends them, each durable. Every user is bound to a random one before them,
-//! which makes a tree of logarithmic depth; at every size binds and sales are measured at random users, and binds below a line of 63 as well,
-//! where as many ancestors are looked at as ever are, though a batch reads them once for all its binds.
+//! which makes a tree of logarithmic depth; at every size binds and sales are measured at random users. Those who are bound there have invited
+//! nobody, so nobody looks at the ancestors; binds of people who have, below a line of 63, are measured as well: as many are looked at as ever
+//! are, though a batch reads them once for all its binds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +12,10 @@ use indicatif::ProgressBar;
 use liebian::campaign::rules::ReferralRules;
 use liebian::clock::{Clock, UnixMs};
 use liebian::hot::{Class, Decided, Engine, program};
-use liebian::id::CampaignId;
+use liebian::id::{CampaignId, UserId};
 use liebian::referral::PROGRAM;
-use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,7 +28,7 @@ const BATCH: usize = 128;
 /// Ops of one figure, and the parts in which it is measured.
 const MEASURED: u32 = 12_800;
 const PARTS: usize = 5;
-/// A bind below so many ancestors looks at 64, the most there may be.
+/// Users of the line. A bind below it looks at all of them, if it looks, and at most at one more.
 const DEEP: u32 = 63;
 
 /// How large a tree.
@@ -80,10 +82,10 @@ async fn run(users: u32) -> Outcome<()> {
     let mut tree = Tree::plant(&redis.url()).await?;
     let bar = ProgressBar::new(users.into());
     let mut json = Map::new();
-    println!("{:>9} {:>22} {:>22} {:>22}", "users", "bind", "bind below 63", "report_sale");
+    println!("{:>9} {:>22} {:>22} {:>22}", "users", "bind", "inviter below 63", "report_sale");
     for size in [1_000, 10_000, 100_000, 1_000_000, 2_000_000].into_iter().filter(|size| *size <= users) {
         // Measured just below the size: past a power of two Redis moves its tables, which is another cost.
-        tree.grow(size.saturating_sub(tree.others + 2 * MEASURED).max(1_000), &bar).await?;
+        tree.grow(size.saturating_sub(tree.others + 3 * MEASURED).max(1_000), &bar).await?;
         tree.rest().await?;
         let mut line = format!("{size:>9}");
         for (name, cost) in [("bind", tree.binds().await?), ("deep_bind", tree.deep_binds().await?), ("sale", tree.sales().await?)] {
@@ -111,10 +113,6 @@ struct Tree {
     campaign: CampaignId,
     users: u32,
     others: u32,
-}
-
-fn user(number: u32) -> String {
-    format!("{number:0>16}")
 }
 
 impl Tree {
@@ -182,7 +180,11 @@ impl Tree {
     }
 
     async fn deep_binds(&mut self) -> Outcome<Cost> {
-        let ops: Vec<_> = self.others().map(|number| bind(other(number), deep(DEEP - 1))).collect();
+        let (inviters, invited) = (self.others(), self.others());
+        let each_has_invited: Vec<_> = invited.zip(inviters.clone()).map(|(number, inviter)| bind(other(number), other(inviter))).collect();
+        self.send(&each_has_invited).await?;
+        self.forget_log().await?;
+        let ops: Vec<_> = inviters.map(|number| bind(other(number), deep(DEEP - 1))).collect();
         self.measured(&ops).await
     }
 
@@ -250,10 +252,19 @@ fn bind(user: String, inviter: String) -> Op {
     Op::Bind { user, inviter, newcomer: true }
 }
 
+/// An id like any other: rows lie together by what ids begin with.
+fn id(family: u64, number: u32) -> String {
+    UserId::random(&mut StdRng::seed_from_u64(family << 32 | u64::from(number))).hot().to_owned()
+}
+
+fn user(number: u32) -> String {
+    id(0, number)
+}
+
 fn deep(place: u32) -> String {
-    format!("deep{place:0>12}")
+    id(1, place)
 }
 
 fn other(number: u32) -> String {
-    format!("more{number:0>12}")
+    id(2, number)
 }

@@ -12,29 +12,6 @@ if not meta then
 end
 local now = fence.now(meta, header[2], header[3] > 0 and header[3])
 
-local HIGHEST = 64 -- levels of rows that lead on to one another
-
---- Rows that lead on to others of their table, with these and so on: whoever walks up finds them there. A level of all ops in one call
---- is a third as dear as row by row.
-local function climb(name, fields)
-  local leads = schema.leads[name]
-  for _ = 1, HIGHEST do
-    local above, count = {}, 0
-    for place = 1, #fields do
-      local row = state.view(name, fields[place])
-      if row and not state.is_loaded(name, row[leads]) then
-        count = count + 1
-        above[count] = row[leads]
-      end
-    end
-    if count == 0 then
-      return
-    end
-    state.load(name, above)
-    fields = above
-  end
-end
-
 --- The ops, and the rows that they name.
 local function load()
   local batch = {}
@@ -52,9 +29,6 @@ local function load()
     end
     for _, name in ipairs(names) do
       state.load(name, fields)
-      if schema.leads[name] and state.key(name) then
-        climb(name, fields)
-      end
     end
   end
   return batch

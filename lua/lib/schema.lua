@@ -38,12 +38,9 @@ schema = {
 
   -- argument of an op -> the tables that it names a row of, as far as the program has them
   named = {
-    room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people", "bonds" },
-    device = { "devices" }, inviter = { "bonds" }, sale = { "sales" }, key = { "keys" },
+    room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people", "bonds", "inviters" },
+    device = { "devices" }, inviter = { "inviters" }, sale = { "sales" }, key = { "keys" },
   },
-
-  -- table -> the part of its rows that names another of them
-  leads = { bonds = "inviter" },
 
   rows = {
     -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,

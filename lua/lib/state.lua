@@ -126,11 +126,6 @@ function state.load(name, fields)
   end
 end
 
---- Whether a field was brought in, be it there or not.
-function state.is_loaded(name, field)
-  return loaded[name][field] ~= nil
-end
-
 --- The packed value of a field, or false. Sorted tables: the score as text.
 function state.raw(name, field)
   local value = changed[name][field]

@@ -13,9 +13,15 @@ end
 
 local MOST_ANCESTORS = 64
 
---- Whether a bond would close a circle, or reach higher than anybody looks. Bonds end by time and by hand only, so a circle that is not
---- there when its last bond is made never comes.
+-- Who has ever invited somebody has a row in `inviters`, "1", and keeps it whatever becomes of the bond.
+
+--- Whether a bond would close a circle, or might: so many ancestors are looked at and no more. Who has invited nobody stands above nobody
+--- and closes none, so most bonds are made without a look, however deep they lie. Bonds end by time and by hand only, so a circle that is
+--- not there when its last bond is made never comes.
 function bonds.circles(user, inviter, now)
+  if not state.raw("inviters", user) then
+    return false
+  end
   local above = inviter
   for _ = 1, MOST_ANCESTORS do
     if above == user then
@@ -38,6 +44,9 @@ end
 
 --- Makes a bond in place of any there was; gives its packed row.
 function bonds.make(user, inviter, now)
+  if not state.raw("inviters", inviter) then
+    state.put_raw("inviters", inviter, "1")
+  end
   local expires_at = bonds.ends_at(now) or 0
   return state.put("bonds", user, { inviter = inviter, bound_at = now, expires_at = expires_at, version = rules.version() })
 end

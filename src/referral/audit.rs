@@ -1,6 +1,6 @@
-//! Invariant 5, counted on a campaign's state: bonds name another and close no circle, no sale has more than one reward a level, nothing goes
-//! back twice, and what stands granted is what the budget counts and no more than it allows. And SQL says the same of bonds and rewards; both
-//! rewards of an order stay within the cap, and of each went back what its sale says.
+//! Invariant 5, counted on a campaign's state: bonds name another, who is known to have invited, and close no circle, no sale has more than one
+//! reward a level, nothing goes back twice, and what stands granted is what the budget counts and no more than it allows. And SQL says the same
+//! of bonds and rewards; both rewards of an order stay within the cap, and of each went back what its sale says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,13 @@ const PAGE: i64 = 5_000;
 /// When the database does not answer.
 pub async fn checks(store: &Store, campaign: CampaignId, fold: &Fold, now: i64) -> Result<Vec<Check>, StoreError> {
     let bonds: BTreeMap<String, BondRow> = fold.rows("bonds").collect();
+    let inviters: BTreeSet<&str> = fold.table("inviters").map(|(user, _)| user.as_str()).collect();
     let sales: BTreeMap<String, SaleRow> = fold.rows("sales").collect();
     let spent: SpentRow = fold.row("spent", "rewards").unwrap_or_default();
     let rules = fold.table("def").find(|(field, _)| *field == "rules").and_then(|(_, packed)| rmp_serde::from_slice(packed).ok());
     let (granted, wrong) = rewards(&sales, &spent, rules.as_ref());
     Ok(vec![
-        Check::new("bonds_make_a_tree", format!("{} bonds", bonds.len()), &tree(&bonds, now)),
+        Check::new("bonds_make_a_tree", format!("{} bonds", bonds.len()), &tree(&bonds, &inviters, now)),
         Check::new("rewards_keep_their_budget", format!("{granted} rewards, {} fen", spent.total), &wrong),
         follow_sales(store, campaign).await?,
     ])
@@ -42,14 +43,18 @@ pub async fn suspects(store: &Store, campaign: CampaignId, fold: &Fold) -> Resul
     Ok([sql_bonds(store, campaign, fold).await?, sql_rewards(store, campaign, fold).await?])
 }
 
-/// Nobody invites themselves, and who goes up from bond to bond comes to an end.
-fn tree(bonds: &BTreeMap<String, BondRow>, now: i64) -> Vec<String> {
+/// Nobody invites themselves, who goes up from bond to bond comes to an end, and whoever invited is known to have: or the next bond could
+/// close a circle.
+fn tree(bonds: &BTreeMap<String, BondRow>, inviters: &BTreeSet<&str>, now: i64) -> Vec<String> {
     let living = |user: &str| bonds.get(user).filter(|bond| bond.lives(now)).map(|bond| bond.inviter.as_str());
     let mut wrong: Vec<String> = Vec::new();
     let mut sound: BTreeSet<&str> = BTreeSet::new();
     for (user, bond) in bonds {
         if *user == bond.inviter {
             wrong.push(format!("{user} is bound to itself"));
+        }
+        if !inviters.contains(bond.inviter.as_str()) {
+            wrong.push(format!("{} invited {user} and is not known to have invited", bond.inviter));
         }
         let mut path = BTreeSet::new();
         let mut at = user.as_str();
@@ -240,10 +245,12 @@ mod tests {
 
     #[test]
     fn circles_are_found_and_ended_bonds_make_none() {
-        assert!(tree(&bonds(&[("b", "a", 0), ("c", "b", 0), ("d", "b", 0)]), 9).is_empty());
-        assert!(!tree(&bonds(&[("b", "a", 0), ("c", "b", 0), ("a", "c", 0)]), 9).is_empty());
-        assert!(tree(&bonds(&[("b", "a", 5), ("c", "b", 0), ("a", "c", 0)]), 9).is_empty());
-        assert!(!tree(&bonds(&[("b", "b", 0)]), 9).is_empty());
+        let sound = |of: &[(&str, &str, i64)]| tree(&bonds(of), &["a", "b", "c"].into(), 9).is_empty();
+        assert!(sound(&[("b", "a", 0), ("c", "b", 0), ("d", "b", 0)]));
+        assert!(!sound(&[("b", "a", 0), ("c", "b", 0), ("a", "c", 0)]));
+        assert!(sound(&[("b", "a", 5), ("c", "b", 0), ("a", "c", 0)]));
+        assert!(!sound(&[("b", "b", 0)]));
+        assert!(!sound(&[("b", "a", 0), ("c", "d", 0)]), "d invited and is not known to have");
     }
 
     #[test]

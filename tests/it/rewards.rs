@@ -54,16 +54,27 @@ impl Desk {
     }
 
     async fn ask(&self, at: i64, op: &Value) -> RawAnswer {
-        let packed = vec![rmp_serde::to_vec_named(op).unwrap()];
-        let class = if op["op"] == "bind" { Class::Admit } else { Class::Drain };
+        self.ask_all(at, std::slice::from_ref(op)).await.remove(0)
+    }
+
+    /// Ops in one batch.
+    async fn ask_all(&self, at: i64, ops: &[Value]) -> Vec<RawAnswer> {
+        let packed: Vec<_> = ops.iter().map(|op| rmp_serde::to_vec_named(op).unwrap()).collect();
+        let class = if ops[0]["op"] == "bind" { Class::Admit } else { Class::Drain };
         match self.campaign.engine.decide_batch(self.campaign.id, &PROGRAM, class, (EPOCH, at), &packed).await.unwrap() {
-            Decided::Answers { mut answers, .. } => answers.remove(0),
+            Decided::Answers { answers, .. } => answers,
             Decided::Fenced(reason) => panic!("fenced: {reason}"),
         }
     }
 
     async fn bind(&self, at: i64, user: &str, inviter: &str) -> String {
-        self.ask(at, &json!({"op": "bind", "user": hot(user), "inviter": hot(inviter), "newcomer": true})).await.word
+        self.ask(at, &bind(user, inviter)).await.word
+    }
+
+    /// Binds in one batch: each with its inviter.
+    async fn bind_all(&self, pairs: &[(&str, &str)]) -> Vec<String> {
+        let ops: Vec<_> = pairs.iter().map(|(user, inviter)| bind(user, inviter)).collect();
+        self.ask_all(START, &ops).await.into_iter().map(|answer| answer.word).collect()
     }
 
     async fn report(&self, at: i64, sale: &Value) -> SaleRow {
@@ -94,6 +105,10 @@ impl Desk {
 /// An id as hot state has it.
 fn hot(name: &str) -> String {
     format!("{name:0>14}")
+}
+
+fn bind(user: &str, inviter: &str) -> Value {
+    json!({"op": "bind", "user": hot(user), "inviter": hot(inviter), "newcomer": true})
 }
 
 /// A sale of `d`, whose inviter is `c` and whose inviter's inviter is `b`.
@@ -217,17 +232,44 @@ async fn sixty_four_reports_at_once_never_overspend() {
 }
 
 #[tokio::test]
-async fn no_bond_closes_a_circle_of_any_length_up_to_64() {
+async fn no_bond_closes_a_circle_of_any_length() {
     let desk = Desk::open(rules()).await;
     assert_eq!(desk.bind(START, "p0", "p0").await, "self_invite");
-    for number in 1..=64 {
+    for number in 1..=100 {
         assert_eq!(desk.bind(START, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
         let top = desk.bind(START, "p0", &format!("p{number}")).await;
         assert_eq!(top, "bond_cycle", "a circle of {}", number + 1);
     }
-    // p64 has 64 ancestors: whoever stood below would have 65.
-    assert_eq!(desk.bind(START, "p65", "p64").await, "bond_cycle");
-    assert_eq!(desk.bind(START, "q", "p63").await, "bound");
+}
+
+#[tokio::test]
+async fn who_has_invited_nobody_is_bound_at_any_depth_and_who_has_below_64_at_most() {
+    let desk = Desk::open(rules()).await;
+    for number in 1..=70 {
+        assert_eq!(desk.bind(START, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
+    }
+    assert_eq!(desk.bind(START, "leaf", "p70").await, "bound");
+    assert_eq!(desk.bind_all(&[("child", "mother"), ("mother", "p64")]).await, ["bound", "bond_cycle"], "p64 and 64 above");
+    assert_eq!(desk.bind(START, "mother", "p63").await, "bound");
+    // What was cut or is over counts all the same.
+    let cut = json!({"op": "set_bond", "user": hot("leaf"), "inviter": "", "by": "key_x", "reason": "asked"});
+    assert_eq!((desk.bind(START, "leaf2", "leaf").await, desk.ask(START, &cut).await.word.as_str()), ("bound".to_owned(), "unbound"));
+    assert_eq!(desk.bind(START, "leaf", "leaf2").await, "bond_cycle");
+    let cut = json!({"op": "set_bond", "user": hot("leaf2"), "inviter": "", "by": "key_x", "reason": "asked"});
+    assert_eq!(desk.ask(START, &cut).await.word, "unbound");
+    assert_eq!(desk.bind(START, "leaf", "p64").await, "bond_cycle");
+    assert_eq!(desk.bind(START, "leaf", "leaf2").await, "bound");
+}
+
+#[tokio::test]
+async fn a_circle_is_seen_that_begins_and_ends_in_one_batch() {
+    let desk = Desk::open(rules()).await;
+    assert_eq!(desk.bind_all(&[("b", "a"), ("a", "b")]).await, ["bound", "bond_cycle"]);
+    // Nothing of the second batch names y: who is above z is read when it matters.
+    assert_eq!(desk.bind_all(&[("y", "x"), ("z", "y")]).await, ["bound", "bound"]);
+    assert_eq!(desk.bind_all(&[("x", "u"), ("u", "z")]).await, ["bound", "bond_cycle"]);
+    // Whoever is refused has invited nobody by it.
+    assert_eq!(desk.bind_all(&[("x", "v"), ("v", "z")]).await, ["already_bound", "bound"]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! A pool of clients ([`load`]) records every answer it was given; [`ledger`] then looks whether each of them is in SQL exactly once and
 //! whether nothing was sold, seated or paid twice.
 
+mod bonds;
 mod crashes;
 mod dev;
 mod ledger;

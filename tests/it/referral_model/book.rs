@@ -1,6 +1,6 @@
 //! The model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use liebian::campaign::ops::{PausedBy, Status, StatusRow, Step};
 use liebian::campaign::rules::ReferralRules;
@@ -14,7 +14,7 @@ use super::invariants;
 use super::rows::{Cell, Op, Report, Row};
 use crate::model::{Answer, Cells, Frame, Kind};
 
-/// Ancestors that a shopper may have.
+/// Ancestors that a shopper may have who is bound after having invited somebody.
 const MOST_ANCESTORS: usize = 64;
 
 /// Everything that ops change.
@@ -25,6 +25,8 @@ pub struct Book {
     switches: Switches,
     /// Who was invited → by whom.
     pub bonds: BTreeMap<String, Bond>,
+    /// Who invited somebody once, whatever became of that.
+    inviters: BTreeSet<String>,
     /// By number.
     pub sales: BTreeMap<String, Sale>,
     frame: Frame<Row>,
@@ -104,7 +106,8 @@ impl Book {
 
     fn circles(&self, user: &str, inviter: &str, now: i64) -> bool {
         let line = self.line(inviter, now);
-        line.contains(&user) || line.len() > MOST_ANCESTORS
+        assert!(self.inviters.contains(user) || !line.contains(&user), "{user} invited nobody and is above {inviter}");
+        line.contains(&user) || (self.inviters.contains(user) && line.len() > MOST_ANCESTORS)
     }
 
     fn status_row(&self) -> Row {
@@ -232,6 +235,7 @@ impl Book {
         let bond = Bond { inviter: inviter.to_owned(), at: now, until, version: rules.version };
         let row = Self::bond_row(&bond);
         self.bonds.insert(user.to_owned(), bond);
+        self.inviters.insert(inviter.to_owned());
         row
     }
 
@@ -337,6 +341,7 @@ impl Kind for Book {
             cells.insert(("def", "status".to_owned()), Cell::Row(self.status_row()));
         }
         cells.extend(self.bonds.iter().map(|(user, bond)| (("bonds", user.clone()), Cell::Row(Self::bond_row(bond)))));
+        cells.extend(self.inviters.iter().map(|user| (("inviters", user.clone()), Cell::Invited)));
         cells.extend(self.sales.iter().map(|(number, sale)| (("sales", number.clone()), Cell::Row(Self::sale_row(sale)))));
         if self.granted().next().is_some() {
             cells.insert(("spent", "rewards".to_owned()), Cell::Spent(self.spent()));

@@ -37,8 +37,8 @@ pub struct Round {
 /// An op whose parties are chosen when it is sent.
 #[derive(Clone, Debug)]
 pub enum Wish {
-    Bind { user: u8, inviter: Party, newcomer: bool, key: Option<u8> },
-    SetBond { user: u8, inviter: Option<Party> },
+    Bind { user: Party, inviter: Party, newcomer: bool, key: Option<u8> },
+    SetBond { user: Party, inviter: Option<Party> },
     Sale(Sale),
     Status(Step),
     Switches(Option<bool>, Option<bool>),
@@ -49,7 +49,7 @@ pub enum Wish {
     Nonsense,
 }
 
-/// Whom a bond names.
+/// Whom a bond binds, or names.
 #[derive(Clone, Copy, Debug)]
 pub enum Party {
     User(u8),
@@ -96,7 +96,7 @@ pub fn rules() -> impl Strategy<Value = ReferralRules> {
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
-    let deep = prop_oneof![4 => Just(0u8), 1 => 61..=66u8];
+    let deep = prop_oneof![2 => Just(0u8), 1 => 63..=67u8];
     (rules(), prop::bool::weighted(0.1), deep, prop::collection::vec(round(), 1..20)).prop_map(|(rules, early, deep, rounds)| Case {
         rules,
         early,
@@ -128,14 +128,16 @@ pub fn sale() -> impl Strategy<Value = Sale> {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let key = || prop_oneof![3 => Just(None), 1 => (0..6u8).prop_map(Some)];
-    let party = || prop_oneof![12 => (0..7u8).prop_map(Party::User), 2 => (58..67u8).prop_map(Party::Deep), 2 => Just(Party::Same)];
+    // Whoever is at the top of the deep line stands above all of it.
+    let user = || prop_oneof![15 => (0..7u8).prop_map(Party::User), 1 => Just(Party::Deep(0))];
+    let party = || prop_oneof![12 => (0..7u8).prop_map(Party::User), 3 => (62..67u8).prop_map(Party::Deep), 2 => Just(Party::Same)];
     let step = prop_oneof![3 => Just(Step::Pause), 4 => Just(Step::Resume), 1 => Just(Step::End)];
     // Mostly on, or nobody is bound.
     let switch = || prop_oneof![2 => Just(None), 7 => Just(Some(true)), 1 => Just(Some(false))];
     prop_oneof![
-        24 => (0..7u8, party(), prop::bool::weighted(0.8), key())
+        24 => (user(), party(), prop::bool::weighted(0.8), key())
             .prop_map(|(user, inviter, newcomer, key)| Wish::Bind { user, inviter, newcomer, key }),
-        6 => (0..7u8, prop::option::weighted(0.7, party())).prop_map(|(user, inviter)| Wish::SetBond { user, inviter }),
+        6 => (user(), prop::option::weighted(0.7, party())).prop_map(|(user, inviter)| Wish::SetBond { user, inviter }),
         30 => sale().prop_map(Wish::Sale),
         4 => Just(Wish::Tick),
         2 => step.prop_map(Wish::Status),
@@ -173,10 +175,10 @@ impl Maker {
     }
 
     fn sent(&self, wish: &Wish, book: &Book, rules: &ReferralRules, now: i64) -> Sent<Op> {
-        let party = |of: u8, party: Party| match party {
-            Party::User(other) => shopper(other),
+        let party = |of: &str, party: Party| match party {
+            Party::User(number) => shopper(number),
             Party::Deep(place) => deep(place),
-            Party::Same => book.bonds.get(&shopper(of)).map_or_else(|| shopper(0), |bond| bond.inviter.clone()),
+            Party::Same => book.bonds.get(of).map_or_else(|| shopper(0), |bond| bond.inviter.clone()),
         };
         let again = |back: usize| {
             let last = self.sent.len().checked_sub(1);
@@ -184,14 +186,20 @@ impl Maker {
         };
         let op = match *wish {
             Wish::Bind { user: invited, inviter, newcomer, key } => {
-                let op = Op::Bind { user: shopper(invited), inviter: party(invited, inviter), newcomer };
+                let user = party("", invited);
+                let op = Op::Bind { inviter: party(&user, inviter), user, newcomer };
                 // One key, one body, whatever the op: a collision of keys with another op is a replay of the first one's answer.
                 return key
                     .map_or_else(|| op.clone().into(), |key| Sent::keyed(op.clone(), &format!("key{key}"), &format!("body{}", key % 2)));
             }
-            Wish::SetBond { user: invited, inviter } => {
-                let by = inviter.map(|inviter| party(invited, inviter)).unwrap_or_default();
-                Op::SetBond { user: shopper(invited), inviter: by, by: "key", reason: "asked for" }
+            Wish::SetBond { user: tied, inviter } => {
+                let user = party("", tied);
+                Op::SetBond {
+                    inviter: inviter.map(|inviter| party(&user, inviter)).unwrap_or_default(),
+                    user,
+                    by: "key",
+                    reason: "asked for",
+                }
             }
             Wish::Sale(sale) => Op::ReportSale(Report {
                 sale: format!("sale{}", sale.number),

@@ -53,12 +53,15 @@ pub fn hold(cells: &Cells<Book>) {
 /// What the log tells of rewards and bonds is what their rows say: the ledger is made of events alone.
 pub fn told(log: &[Entry], cells: &Cells<Book>) {
     let mut rewards: BTreeMap<(String, i64), Vec<(String, Fields)>> = BTreeMap::new();
-    let mut bonds: BTreeMap<String, String> = BTreeMap::new();
+    let (mut bonds, mut inviters) = (BTreeMap::<String, String>::new(), BTreeSet::new());
     for event in log.iter().flat_map(|entry| &entry.body.events) {
         let fields: Fields = event.fields().unwrap();
         let text = |name: &str| fields.get(name).and_then(rmpv::Value::as_str).unwrap_or_default().to_owned();
         match event.1.as_str() {
-            "referral.bound" => drop(bonds.insert(text("user"), text("inviter"))),
+            "referral.bound" => {
+                bonds.insert(text("user"), text("inviter"));
+                inviters.insert(text("inviter"));
+            }
             "referral.unbound" => drop(bonds.remove(&text("user"))),
             name if name.starts_with("referral.reward") => {
                 let place = (text("sale"), fields["level"].as_i64().unwrap());
@@ -69,9 +72,11 @@ pub fn told(log: &[Entry], cells: &Cells<Book>) {
     }
     let rows = cells.iter().filter_map(|((table, user), cell)| match cell {
         Cell::Row(Row::Bond(bond)) if *table == "bonds" => Some((user.clone(), bond.inviter.clone())),
-        Cell::Row(_) | Cell::Rules(_) | Cell::Spent(_) | Cell::Key(..) | Cell::Score(_) => None,
+        Cell::Row(_) | Cell::Rules(_) | Cell::Spent(_) | Cell::Invited | Cell::Key(..) | Cell::Score(_) => None,
     });
     assert_eq!(bonds, rows.collect(), "bonds as told (left) against hot state");
+    let rows = cells.keys().filter(|(table, _)| *table == "inviters").map(|(_, user)| user.clone());
+    assert_eq!(inviters, rows.collect(), "who ever invited, as told (left) against hot state");
     let mut known = BTreeSet::new();
     for (id, sale) in sales(cells) {
         for (number, level) in levels(sale) {

@@ -12,9 +12,13 @@ use crate::support::Redis;
 
 /// What the program says, and what a careless hand would have said.
 const MISTAKES: &[(&str, &str)] = &[
-    // an ancestor too many, and circles that nobody sees
+    // an ancestor too many, and circles that nobody sees, or only where somebody had invited before the batch, or has a bond too, or has one still
     ("local MOST_ANCESTORS = 64", "local MOST_ANCESTORS = 65"),
     ("    if above == user then\n      return true", "    if above == user then\n      return false"),
+    ("if not state.raw(\"inviters\", user) then", "if true then"),
+    ("local value = changed[name][field]\n", "local value = name ~= \"inviters\" and changed[name][field] or nil\n"),
+    ("if not state.raw(\"inviters\", inviter) then", "if state.raw(\"bonds\", inviter) then"),
+    ("    state.del(\"bonds\", op.user)\n", "    state.del(\"bonds\", op.user)\n    state.del(\"inviters\", previous)\n"),
     // bonds: a touch too early, one that outlives its time
     ("now < bond.bound_at + (definition.protected or 0)", "now <= bond.bound_at + (definition.protected or 0) + 1000"),
     ("bond.expires_at == 0 or now < bond.expires_at", "bond.expires_at == 0 or now <= bond.expires_at + 1000"),

@@ -42,6 +42,8 @@ pub enum Cell {
     Rules(ReferralRules),
     Row(Row),
     Spent(SpentRow),
+    /// Invited somebody once.
+    Invited,
     Key(String, Said<Row>),
     Score(i64),
 }
@@ -61,6 +63,7 @@ impl Cell {
             ("def", "rules") => Self::Rules(read(packed)),
             ("def", _) => Self::Row(Row::Status(row(packed))),
             ("bonds", _) => Self::Row(Row::Bond(row(packed))),
+            ("inviters", _) if packed == b"1" => Self::Invited,
             ("sales", _) => Self::Row(Row::Sale(row(packed))),
             ("spent", "rewards") => Self::Spent(row(packed)),
             ("keys", _) => {
