@@ -12,7 +12,7 @@ local STOCK = ">I5I5I5I5I5"
 local ROOM = ">BBBBI5I6I6I6I3Bc0"
 local ORDER = ">BBI2I5I6I5I3Bc0Bc0Bc0"
 local CHAIN = ">BBBI5I5I5I5I6I6I6I6I3Bc0Bc0Bc0Bc0"
-local BOND = ">I6I6I3Bc0"
+local BOND = ">I6I6I3BBc0"
 local SALE = ">BBI5I5I5I5I6I6I6I3Bc0Bc0Bc0"
 local SPENT = ">I7I4I7"
 
@@ -190,14 +190,14 @@ schema = {
       end,
     },
 
-    -- field: the invited user; expires_at: 0 for never; version: of the definition it was made under
+    -- field: the invited user; expires_at: 0 for never; version: of the definition it was made under; above: ancestors when it was made
     bonds = {
       read = function(packed)
-        local bound_at, expires_at, version, inviter = read_off(BOND, packed)
-        return { bound_at = bound_at, expires_at = expires_at, version = version, inviter = inviter }
+        local bound_at, expires_at, version, above, inviter = read_off(BOND, packed)
+        return { bound_at = bound_at, expires_at = expires_at, version = version, above = above, inviter = inviter }
       end,
       write = function(row)
-        return lay_out(BOND, row.bound_at, row.expires_at, row.version, #row.inviter, row.inviter)
+        return lay_out(BOND, row.bound_at, row.expires_at, row.version, row.above, #row.inviter, row.inviter)
       end,
     },
 

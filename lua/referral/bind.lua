@@ -4,18 +4,20 @@ local function stays(bond, now)
   return definition.first_touch or now < bond.bound_at + (definition.protected or 0)
 end
 
---- Why this shopper may not be bound now, or nil.
+--- Why this shopper may not be bound now; or nil, and how many ancestors the bond has.
 local function barred(op, bond, now)
   if rules.get().newcomers_only and not op.newcomer then
     return "newcomers_only"
   elseif bond and stays(bond, now) then
     return "already_bound"
-  elseif bonds.circles(op.user, op.inviter, now) then
+  end
+  local ancestors = bonds.ancestors(op.user, op.inviter, now)
+  if not ancestors then
     return "bond_cycle"
   elseif not purse.has_any() then
     return "budget_exhausted"
   end
-  return nil
+  return nil, ancestors
 end
 
 --- Bind a shopper to whoever invited them. A repeat is recognised by the living bond to the same inviter, also when the campaign takes
@@ -34,13 +36,17 @@ function ops.bind(op, now)
   if bond and bond.inviter == op.inviter then
     return reply("had", state.raw("bonds", op.user))
   end
-  local refusal = rules.closed(now, "join") or barred(op, bond, now)
+  local closed = rules.closed(now, "join")
+  if closed then
+    return refuse(closed)
+  end
+  local refusal, ancestors = barred(op, bond, now)
   if refusal then
     return refuse(refusal)
   end
   local previous = bond and bond.inviter or nil
   log.emit("referral.bound", { user = op.user, inviter = op.inviter, previous = previous, expires_at = bonds.ends_at(now) })
-  return reply("bound", bonds.make(op.user, op.inviter, now))
+  return reply("bound", bonds.make(op.user, op.inviter, ancestors, now))
 end
 
 --- An operator ties a bond anew, or cuts it: neither touch, protection, newcomers' rule nor budget is looked at. What was attributed goes
@@ -71,10 +77,12 @@ function ops.set_bond(op, now)
     state.del("bonds", op.user)
     log.emit("referral.unbound", told)
     return reply("unbound")
-  elseif bonds.circles(op.user, op.inviter, now) then
+  end
+  local ancestors = bonds.ancestors(op.user, op.inviter, now)
+  if not ancestors then
     return refuse("bond_cycle")
   end
   told.inviter, told.expires_at = op.inviter, bonds.ends_at(now)
   log.emit("referral.bound", told)
-  return reply("bound", bonds.make(op.user, op.inviter, now))
+  return reply("bound", bonds.make(op.user, op.inviter, ancestors, now))
 end

@@ -239,7 +239,7 @@ mod tests {
     use crate::referral::row::{BondRow, LevelRow, RewardState, SaleRow, SpentRow};
 
     fn bonds(of: &[(&str, &str, i64)]) -> BTreeMap<String, BondRow> {
-        let bond = |inviter: &str, expires_at| BondRow { bound_at: 1, expires_at, version: 1, inviter: inviter.to_owned() };
+        let bond = |inviter: &str, expires_at| BondRow { bound_at: 1, expires_at, version: 1, above: 1, inviter: inviter.to_owned() };
         of.iter().map(|(user, inviter, expires_at)| ((*user).to_owned(), bond(inviter, *expires_at))).collect()
     }
 

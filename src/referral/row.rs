@@ -13,6 +13,8 @@ pub struct BondRow {
     pub expires_at: i64,
     /// The definition's version it was made under.
     pub version: i64,
+    /// Ancestors when it was made.
+    pub above: i64,
     /// Who invited.
     pub inviter: String,
 }
@@ -29,9 +31,9 @@ impl Row for BondRow {
     fn read(packed: &[u8]) -> Result<Self, NotARow> {
         let mut row = Layout::of(packed);
         let (bound_at, expires_at, version) = (row.number(6)?, row.number(6)?, row.number(3)?);
-        let inviter = row.text()?;
+        let (above, inviter) = (row.number(1)?, row.text()?);
         row.end()?;
-        Ok(Self { bound_at, expires_at, version, inviter })
+        Ok(Self { bound_at, expires_at, version, above, inviter })
     }
 }
 

@@ -235,7 +235,7 @@ async fn sixty_four_reports_at_once_never_overspend() {
 async fn no_bond_closes_a_circle_of_any_length() {
     let desk = Desk::open(rules()).await;
     assert_eq!(desk.bind(START, "p0", "p0").await, "self_invite");
-    for number in 1..=100 {
+    for number in 1..=64 {
         assert_eq!(desk.bind(START, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
         let top = desk.bind(START, "p0", &format!("p{number}")).await;
         assert_eq!(top, "bond_cycle", "a circle of {}", number + 1);
@@ -243,12 +243,27 @@ async fn no_bond_closes_a_circle_of_any_length() {
 }
 
 #[tokio::test]
-async fn who_has_invited_nobody_is_bound_at_any_depth_and_who_has_below_64_at_most() {
+async fn a_tree_is_at_most_64_levels_deep() {
+    let desk = Desk::open(ReferralRules { expires_after: Some(1_000), ..rules() }).await;
+    for number in 1..=64 {
+        let at = if number == 1 { START } else { START + 500 };
+        assert_eq!(desk.bind(at, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
+    }
+    assert_eq!(desk.bind(START + 999, "leaf", "p64").await, "bond_cycle");
+    // One bond less above.
+    assert_eq!(desk.bind(START + 1_000, "leaf", "p64").await, "bound");
+    let row: BondRow = desk.row("bonds", &hot("leaf")).await.unwrap();
+    assert_eq!((row.inviter, row.above), (hot("p64"), 64));
+    assert_eq!(desk.bind(START + 1_000, "other", "leaf").await, "bond_cycle");
+}
+
+#[tokio::test]
+async fn who_was_bound_before_and_who_invited_before_is_looked_at_again() {
     let desk = Desk::open(rules()).await;
-    for number in 1..=70 {
+    for number in 1..=64 {
         assert_eq!(desk.bind(START, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
     }
-    assert_eq!(desk.bind(START, "leaf", "p70").await, "bound");
+    assert_eq!(desk.bind(START, "leaf", "p62").await, "bound");
     assert_eq!(desk.bind_all(&[("child", "mother"), ("mother", "p64")]).await, ["bound", "bond_cycle"], "p64 and 64 above");
     assert_eq!(desk.bind(START, "mother", "p63").await, "bound");
     // What was cut or is over counts all the same.

@@ -39,6 +39,8 @@ pub struct Bond {
     /// None: never.
     until: Option<i64>,
     version: i64,
+    /// Ancestors when it was made.
+    above: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -104,10 +106,13 @@ impl Book {
         line
     }
 
-    fn circles(&self, user: &str, inviter: &str, now: i64) -> bool {
+    /// How many ancestors a bond would have; none for a circle, or more than are looked at.
+    fn ancestors(&self, user: &str, inviter: &str, now: i64) -> Option<usize> {
         let line = self.line(inviter, now);
         assert!(self.inviters.contains(user) || !line.contains(&user), "{user} invited nobody and is above {inviter}");
-        line.contains(&user) || (self.inviters.contains(user) && line.len() > MOST_ANCESTORS)
+        let told = self.inviter(inviter, now).map_or(0, |bond| bond.above) + 1;
+        let count = if self.inviters.contains(user) || told > MOST_ANCESTORS { line.len() } else { told };
+        (!line.contains(&user) && count <= MOST_ANCESTORS).then_some(count)
     }
 
     fn status_row(&self) -> Row {
@@ -127,7 +132,7 @@ impl Book {
 
     fn bond_row(bond: &Bond) -> Row {
         let (inviter, expires_at) = (bond.inviter.clone(), bond.until.unwrap_or(0));
-        Row::Bond(BondRow { bound_at: bond.at, expires_at, version: bond.version, inviter })
+        Row::Bond(BondRow { bound_at: bond.at, expires_at, version: bond.version, above: bond.above as i64, inviter })
     }
 
     fn sale_row(sale: &Sale) -> Row {
@@ -221,18 +226,18 @@ impl Book {
             return no("newcomers_only");
         } else if held.is_some_and(|bond| rules.first_touch || rules.protected.is_some_and(|safe| now - bond.at < safe)) {
             return no("already_bound");
-        } else if self.circles(user, inviter, now) {
-            return no("bond_cycle");
-        } else if rules.budget.is_some_and(|most| self.spent().total >= most) {
+        }
+        let Some(above) = self.ancestors(user, inviter, now) else { return no("bond_cycle") };
+        if rules.budget.is_some_and(|most| self.spent().total >= most) {
             return no("budget_exhausted");
         }
-        Ok(("bound", vec![self.tie(user, inviter, now)]))
+        Ok(("bound", vec![self.tie(user, inviter, above, now)]))
     }
 
-    fn tie(&mut self, user: &str, inviter: &str, now: i64) -> Row {
+    fn tie(&mut self, user: &str, inviter: &str, above: usize, now: i64) -> Row {
         let rules = self.rules.as_ref().unwrap();
         let until = rules.expires_after.map(|life| now + life);
-        let bond = Bond { inviter: inviter.to_owned(), at: now, until, version: rules.version };
+        let bond = Bond { inviter: inviter.to_owned(), at: now, until, version: rules.version, above };
         let row = Self::bond_row(&bond);
         self.bonds.insert(user.to_owned(), bond);
         self.inviters.insert(inviter.to_owned());
@@ -252,10 +257,10 @@ impl Book {
                 self.bonds.remove(user);
                 return Ok(("unbound", Vec::new()));
             }
-            Some(_) | None if self.circles(user, inviter, now) => return no("bond_cycle"),
             Some(_) | None => {}
         }
-        Ok(("bound", vec![self.tie(user, inviter, now)]))
+        let Some(above) = self.ancestors(user, inviter, now) else { return no("bond_cycle") };
+        Ok(("bound", vec![self.tie(user, inviter, above, now)]))
     }
 
     fn report(&mut self, report: &Report, now: i64) -> Answer<Row> {
