@@ -3,7 +3,7 @@
 --- ARGV[1]  packed { epoch, clock offset in ms, fixed time in ms or 0 }
 --- ARGV[2…] packed lists of requests: { table, field } | { sorted table, count, table of the rows, least score }
 --- Reply    { "ok", seq, now, result… }  |  { "fenced", reason }
---- Result   the packed row or ""  |  for a range: { field, packed row, field, packed row, … } lowest score first
+--- Result   the packed row, or "" where there is none  |  for a range: { field, packed row, field, packed row, … } lowest score first
 
 local header = cmsgpack.unpack(ARGV[1])
 local meta, reason = fence.open(header[1])
@@ -13,14 +13,17 @@ end
 
 --- All requests, and the rows that they name.
 local function load()
-  local requests, fields = {}, {}
+  local requests, fields, seen = {}, {}, {}
   for place = 2, #ARGV do
     for _, request in ipairs(cmsgpack.unpack(ARGV[place])) do
       requests[#requests + 1] = request
-      local name = request[1]
+      local name, field = request[1], request[2]
       if not request[3] and not schema.sorted[name] then
-        fields[name] = fields[name] or {}
-        table.insert(fields[name], request[2])
+        fields[name], seen[name] = fields[name] or {}, seen[name] or {}
+        if not seen[name][field] then
+          seen[name][field] = true
+          table.insert(fields[name], field)
+        end
       end
     end
   end
@@ -28,6 +31,10 @@ local function load()
     state.load(name, list)
   end
   return requests
+end
+
+local function row(request)
+  return state.raw(request[1], request[2]) or ""
 end
 
 local function first(request)
@@ -42,6 +49,8 @@ end
 
 local reply = { "ok", meta.seq, fence.now(meta, header[2], header[3] > 0 and header[3]) }
 for place, request in ipairs(load()) do
-  reply[place + 3] = request[3] and first(request) or state.raw(request[1], request[2]) or ""
+  -- A table that the program does not have holds nothing: an id tells a campaign, not its kind.
+  local nothing = request[3] and {} or ""
+  reply[place + 3] = not state.key(request[1]) and nothing or (request[3] and first or row)(request)
 end
 return reply

@@ -252,7 +252,7 @@ fn bind(user: String, inviter: String) -> Op {
     Op::Bind { user, inviter, newcomer: true }
 }
 
-/// An id like any other: rows lie together by what ids begin with.
+/// An id like any other.
 fn id(family: u64, number: u32) -> String {
     UserId::random(&mut StdRng::seed_from_u64(family << 32 | u64::from(number))).hot().to_owned()
 }

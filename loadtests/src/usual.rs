@@ -72,11 +72,11 @@ struct Wish {
 
 /// Refuses everybody with as many bytes as the server does, after the least that a refusal needs: ids, body and both tokens are read and
 /// verified. Nothing is asked for stock, no limits are kept, nothing is counted.
-async fn refuse(state: Data<State>, request: HttpRequest, campaign: web::Path<CampaignId>, wish: web::Json<Wish>) -> HttpResponse {
+async fn refuse(state: Data<State>, request: HttpRequest, _campaign: web::Path<CampaignId>, wish: web::Json<Wish>) -> HttpResponse {
     if caller(&state.secrets, &request, now()).is_none() || wish.sku.is_empty() || wish.quantity < 1 {
         return HttpResponse::Unauthorized().finish();
     }
-    HttpResponse::Conflict().content_type("application/problem+json").insert_header(("x-campaign", campaign.to_string())).body(REFUSAL)
+    HttpResponse::Conflict().content_type("application/problem+json").body(REFUSAL)
 }
 
 #[derive(Deserialize)]

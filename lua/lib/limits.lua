@@ -27,7 +27,7 @@ function limits.count(user, units, first, second, third)
   end
 end
 
--- A device's row is the first user seen on it, as plain text. When there are more, `<device>/` counts all, and each but the first has a
+-- A device's row is the first user seen on it, as plain text. When there are more, `/<device>` counts all, and each but the first has a
 -- row `<device>/<user>`.
 
 local function is_known(user, device, first)
@@ -35,7 +35,7 @@ local function is_known(user, device, first)
 end
 
 local function users_of(device)
-  return tonumber(state.raw("devices", device .. "/") or 1)
+  return tonumber(state.raw("devices", "/" .. device) or 1)
 end
 
 --- Whether a shopper may act on a device: known there, or the device has room for one more.
@@ -50,7 +50,7 @@ function limits.meet_device(user, device)
   if not first then
     state.put_raw("devices", device, user)
   elseif not is_known(user, device, first) then
-    state.put_raw("devices", device .. "/", string.format("%d", users_of(device) + 1))
+    state.put_raw("devices", "/" .. device, string.format("%d", users_of(device) + 1))
     state.put_raw("devices", device .. "/" .. user, "1")
   end
 end

@@ -39,7 +39,7 @@ schema = {
   -- argument of an op -> the tables that it names a row of, as far as the program has them
   named = {
     room = { "rooms" }, order = { "orders" }, chain = { "chains", "schedules" }, user = { "users", "people", "bonds", "inviters" },
-    device = { "devices" }, inviter = { "inviters" }, sale = { "sales" }, key = { "keys" },
+    device = { "devices" }, inviter = { "inviters", "bonds" }, sale = { "sales" }, key = { "keys" },
   },
 
   rows = {

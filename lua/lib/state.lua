@@ -247,10 +247,15 @@ end
 local function shelved(name, set, deleted)
   local here, rows, touched = shelves[name], loaded[name], {}
   local full, empty = {}, {}
+  local unknown = {}
+  for place = 1, #set, 2 do
+    unknown[#unknown + 1] = rows[set[place]] == nil and set[place] or nil
+  end
+  for place = 1, #deleted do
+    unknown[#unknown + 1] = rows[deleted[place]] == nil and deleted[place] or nil
+  end
+  state.load(name, unknown)
   local function put(field, value)
-    if rows[field] == nil then
-      state.load(name, { field })
-    end
     local shelf = shelf_of(field)
     local rest = rows[field] and without(here[shelf], field) or here[shelf] or ""
     here[shelf] = value and rest .. bytes[128 + #field] .. field .. bytes[#value] .. value or rest

@@ -13,23 +13,15 @@ end
 
 local MOST_ANCESTORS = 64
 
---- How many ancestors a living bond had when it was made; 0 for somebody without one.
-local function above(user, now)
-  local bond = bonds.of(user, now)
-  return bond and bond.above or 0
-end
+-- Who has ever invited somebody has a row in `inviters`, "1", and keeps it whatever becomes of the bond. Row "grafted" of `def` says when
+-- one of them was last bound: only then does a bond that stands get further ancestors.
 
--- Who has ever invited somebody has a row in `inviters`, "1", and keeps it whatever becomes of the bond.
-
---- How many ancestors somebody has who is bound to this inviter now; nil where the bond would close a circle, or would have more ancestors
---- than anybody looks at. Who has invited nobody stands above nobody and closes no circle: then the inviter's own bond tells how many there
---- are, and nobody is looked up. (Where an ancestor was bound to somebody only after it was made, there are more.) Bonds end by time and by
---- hand only, so a circle that is not there when its last bond is made never comes.
+--- How many ancestors somebody has who is bound to this inviter now; nil where the bond would close a circle or the tree would be deeper
+--- than 64. A bond made since the last graft tells how many are above it, so whoever has invited nobody (stands above nobody, can close no
+--- circle) asks the inviter's bond and looks no further up. Bonds end by time and by hand only: a circle that is not there when its last
+--- bond is made never comes, and a bond tells too many rather than too few; then all are looked at.
 function bonds.ancestors(user, inviter, now)
-  local count = above(inviter, now) + 1
-  if count <= MOST_ANCESTORS and not state.raw("inviters", user) then
-    return count
-  end
+  local doubtful = state.raw("inviters", user) and now or tonumber(state.raw("def", "grafted") or 0)
   local ancestor = inviter
   for place = 1, MOST_ANCESTORS do
     if ancestor == user then
@@ -38,6 +30,8 @@ function bonds.ancestors(user, inviter, now)
     local bond = bonds.of(ancestor, now)
     if not bond then
       return place
+    elseif bond.bound_at > doubtful and place + bond.above <= MOST_ANCESTORS then
+      return place + bond.above
     end
     ancestor = bond.inviter
   end
@@ -54,6 +48,9 @@ end
 function bonds.make(user, inviter, ancestors, now)
   if not state.raw("inviters", inviter) then
     state.put_raw("inviters", inviter, "1")
+  end
+  if state.raw("inviters", user) then
+    state.put_raw("def", "grafted", string.format("%d", now))
   end
   local expires_at = bonds.ends_at(now) or 0
   return state.put("bonds", user, {

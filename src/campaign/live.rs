@@ -11,7 +11,6 @@ use super::view::{CampaignLimits, CampaignNumbers, CampaignState, CampaignView, 
 use crate::app::App;
 use crate::clock::UnixMs;
 use crate::code::Code;
-
 use crate::hot::row::{Layout, NotARow, Row};
 use crate::hot::{Found, Place, Program, Read, Trouble};
 use crate::http::problem::Problem;

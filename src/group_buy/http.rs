@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::campaign::{keyed, live};
 use crate::clock::UnixMs;
 use crate::code::Code;
-
 use crate::hot::{Found, Read, Row, Trouble};
 use crate::http::answer;
 use crate::http::body::KeyedJson;

@@ -22,7 +22,7 @@ use crate::id::CampaignId;
 const RECOVERY_WAIT: Duration = Duration::from_secs(2);
 /// How far SQL may fall behind before nothing new is admitted: the log is never cut to make room.
 const MAX_LAG: Duration = Duration::from_secs(10);
-/// How long an answer may take once an op is queued; Redis' own limit is shorter.
+/// How long an answer may take once an op or a read is queued; Redis' own limit is shorter.
 const ANSWER_WAIT: Duration = Duration::from_secs(12);
 
 /// Rows that one step of a rebuild writes; other campaigns wait for it.
@@ -262,7 +262,10 @@ impl Engine {
         Self::epoch(&ends).await?;
         let (answer, read) = oneshot::channel();
         ends.reads.try_send(Wanted::new(requests, answer)?).map_err(|_full| Trouble::Overloaded)?;
-        read.await.unwrap_or(Err(Trouble::Recovering))
+        match tokio::time::timeout(ANSWER_WAIT, read).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Trouble::Recovering),
+        }
     }
 
     /// A whole table of a campaign, as it is while others write; for audits.

@@ -77,7 +77,11 @@ impl Reads {
                         rows = rows.saturating_add(more.rows);
                         together.push(more);
                     }
-                    flying.push(answer(Arc::clone(&self.shared), together));
+                    // Nobody reads for those who went away.
+                    together.retain(|wanted| !wanted.answer.is_closed());
+                    if !together.is_empty() {
+                        flying.push(answer(Arc::clone(&self.shared), together));
+                    }
                 }
             }
         }

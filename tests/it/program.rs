@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use liebian::campaign::rules::Rules;
 use liebian::group_buy::row::RoomRow;
 use liebian::hot::engine::Claimed;
 use liebian::hot::entry::Change;
@@ -280,10 +281,14 @@ async fn scripts_run(engine: &Engine) -> u64 {
 async fn reads_that_meet_go_together_and_each_gets_its_own() {
     let redis = Redis::start().await;
     let engine = engine(&redis.url());
-    let campaign = published(&engine).await;
+    let campaign = Campaign::fresh(&engine).await;
+    // A lane lives by Redis' clock: nothing is due by it.
+    let now = engine.clock().now().get();
+    let rules = Rules { starts_at: now, ends_at: now + 7_200_000, ..definition(3) };
+    yes(&campaign, now, Op::Publish { definition: rules, stock: vec![("cherry".to_owned(), 1000)] }).await;
     let rooms: Vec<String> = (0..100).map(|number| format!("room{number}")).collect();
     for room in &rooms {
-        yes(&campaign, START, open(room, &format!("order of {room}"), room)).await;
+        yes(&campaign, now, open(room, &format!("order of {room}"), room)).await;
     }
     let place = Place { epoch: EPOCH, seq: 101 };
     engine.open(campaign.id, campaign.program);

@@ -258,6 +258,23 @@ async fn a_tree_is_at_most_64_levels_deep() {
 }
 
 #[tokio::test]
+async fn a_line_that_grew_from_below_is_no_deeper() {
+    let desk = Desk::open(rules()).await;
+    for number in (1..=64).rev() {
+        assert_eq!(desk.bind(START, &format!("p{number}"), &format!("p{}", number - 1)).await, "bound", "{number}");
+    }
+    assert_eq!(desk.bind(START, "leaf", "p64").await, "bond_cycle");
+    assert_eq!([desk.bind(START + 5, "leaf", "p63").await, desk.bind(START + 9, "other", "p64").await], ["bound", "bond_cycle"]);
+    // Who was bound since knows.
+    let row: BondRow = desk.row("bonds", &hot("leaf")).await.unwrap();
+    assert_eq!((row.inviter, row.above), (hot("p63"), 64));
+    assert_eq!(desk.bind(START + 9, "other", "leaf").await, "bond_cycle");
+    assert_eq!(desk.bind(START + 9, "p0", "top").await, "bound", "who closes no circle may be bound however deep others lie");
+    assert_eq!(desk.bind(START + 99, "other", "p63").await, "bond_cycle");
+    assert_eq!(desk.bind(START + 99, "other", "p62").await, "bound");
+}
+
+#[tokio::test]
 async fn who_was_bound_before_and_who_invited_before_is_looked_at_again() {
     let desk = Desk::open(rules()).await;
     for number in 1..=64 {

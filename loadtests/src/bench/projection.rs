@@ -116,9 +116,9 @@ impl Rig {
     }
 
     fn shopper(&self) -> Shopper {
-        // Spread over the range as chance would: an odd factor permutes the numbers.
+        // Spread over the range as chance would: an odd factor permutes the numbers, and the upper bits of small ones stay apart.
         let n = self.next_user.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let text = format!("{n:016X}");
+        let text = format!("{:014X}", n >> 8);
         Shopper {
             user: UserId::from_hot(&text).expect("digits"),
             device: DeviceId::from_hot(&text).expect("digits"),

@@ -168,8 +168,8 @@ impl Connection {
         match self.phase.get() {
             _ if self.stalled.get() > rules.stall => self.end(End::Stalled),
             Phase::Head if looks > rules.head => self.end(End::HeadLate),
-            // Browsers open connections ahead of what they will ask; a server that ends does not wait for that.
-            Phase::Head if looks > 1 && self.head_bytes.get() == 0 && self.worker.is_ending() => self.end(End::Idle),
+            // Browsers open connections ahead of their requests; a server that ends does not wait for those. Two looks may be close together.
+            Phase::Head if looks > 2 && self.head_bytes.get() == 0 && self.worker.is_ending() => self.end(End::Idle),
             Phase::Idle if looks > rules.idle && self.stalled.get() == 0 => self.end(End::Idle),
             Phase::Body if looks > rules.body => self.be_late(),
             Phase::Work if looks > rules.work => self.be_late(),

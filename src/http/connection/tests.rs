@@ -248,7 +248,7 @@ async fn every_phase_has_its_deadline_but_the_answer() {
 
 #[actix_web::test]
 async fn when_the_server_ends_nobody_waits_for_a_connection_that_has_said_nothing() {
-    for (bytes, expected, end) in [(0, Some(2), End::Idle), (1, Some(5), End::HeadLate)] {
+    for (bytes, expected, end) in [(0, Some(3), End::Idle), (1, Some(5), End::HeadLate)] {
         let (connection, (_client, draining)) = connection().await;
         connection.arrived(bytes);
         draining.send_replace(true);

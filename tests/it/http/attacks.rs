@@ -132,4 +132,18 @@ served_once! {
         app.redis.restart().await;
         app.wait_until_ready().await;
     }
+
+    async fn an_id_names_a_campaign_and_not_its_kind(app: &mut TestApp) {
+        let programme = app.programme(&json!({})).await;
+        let tag = programme.trim_start_matches("cmp_");
+        let ada = app.shopper("Ada").await;
+        let order = format!("ord_{tag}00000000000000");
+        for path in [format!("/v1/orders/{order}"), format!("/v1/rooms/room_{tag}00000000000000"), format!("/v1/chains/chain_{tag}00000000000000")] {
+            app.get(&path).by(&ada).await.refused(404, "not_found");
+        }
+        for path in [format!("/v1/orders/{order}/payment"), format!("/v1/orders/{order}/cancel"), format!("/v1/sandbox/orders/{order}/pay")] {
+            app.post(&path).by(&ada).json(json!({})).await.refused(404, "not_found");
+        }
+        assert!(!app.log().contains("WARN"), "{}", app.log());
+    }
 }

@@ -157,6 +157,13 @@ impl Order {
         self.paid() - self.refunds.iter().map(|(fen, _)| fen).sum::<i64>()
     }
 
+    /// All that it paid goes back; one that was given away is done with at once.
+    pub(super) fn take_back(&mut self, reason: &'static str) {
+        let kept = self.kept();
+        (self.state, self.reason) = (gone(kept), reason);
+        self.refund(kept);
+    }
+
     /// All its money went, or goes, back.
     pub(super) fn gone(&self) -> bool {
         matches!(self.state, State::RefundDue | State::Refunded)
@@ -168,8 +175,15 @@ impl Order {
     }
 
     pub(super) fn refund(&mut self, fen: i64) {
-        self.refunds.push((fen, false));
+        if fen > 0 {
+            self.refunds.push((fen, false));
+        }
     }
+}
+
+/// The state of an order whose money goes back, where there is any.
+pub(super) const fn gone(fen: i64) -> State {
+    if fen > 0 { State::RefundDue } else { State::Refunded }
 }
 
 pub(super) fn count(number: usize) -> i64 {
@@ -372,7 +386,7 @@ impl Book {
             let met = self.met_on(device);
             cells.insert(("devices", device.to_owned()), Cell::Text(met[0].to_owned()));
             if met.len() > 1 {
-                cells.insert(("devices", format!("{device}/")), Cell::Text(met.len().to_string()));
+                cells.insert(("devices", format!("/{device}")), Cell::Text(met.len().to_string()));
             }
             cells.extend(met[1..].iter().map(|user| (("devices", format!("{device}/{user}")), Cell::Text("1".to_owned()))));
         }

@@ -6,7 +6,7 @@ use liebian::campaign::view::Switches;
 use liebian::group_buy::row::State as RoomState;
 use liebian::order::row::State;
 
-use super::book::{Book, Order, count};
+use super::book::{Book, Order, count, gone};
 use super::rows::Row;
 
 /// How long an order is closing before it is given up without an answer, ms.
@@ -187,8 +187,7 @@ impl Book {
                     order.refund(above);
                 }
             } else {
-                (order.state, order.reason) = (State::RefundDue, "room_failed");
-                order.refund(order.kept());
+                order.take_back("room_failed");
             }
         }
         self.list(at, now);
@@ -285,7 +284,7 @@ impl Book {
         } else {
             if late {
                 let reason = if barred { "newcomers_only" } else { "late_payment" };
-                (order.state, order.reason, order.paid_at) = (State::RefundDue, reason, paid_at);
+                (order.state, order.reason, order.paid_at) = (gone(fen), reason, paid_at);
             }
             order.refund(fen);
         }
@@ -369,11 +368,8 @@ impl Book {
     /// A paid order is undone: its seat in an open room is free; what was handed over comes back to the shop, not to stock.
     fn undo(&mut self, at: usize, reason: &'static str, now: i64) {
         let order = &mut self.orders[at];
-        let (kept, handed_over) = (order.kept(), order.state == State::Fulfilled);
-        (order.state, order.reason) = (if kept > 0 { State::RefundDue } else { State::Refunded }, reason);
-        if kept > 0 {
-            order.refund(kept);
-        }
+        let handed_over = order.state == State::Fulfilled;
+        order.take_back(reason);
         let (room, sku, quantity) = (order.room, order.sku.clone(), order.quantity);
         if handed_over {
             self.stock.get_mut(&sku).unwrap().1 += quantity;

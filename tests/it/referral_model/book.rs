@@ -27,6 +27,8 @@ pub struct Book {
     pub bonds: BTreeMap<String, Bond>,
     /// Who invited somebody once, whatever became of that.
     inviters: BTreeSet<String>,
+    /// When one of them was last bound.
+    grafted: Option<i64>,
     /// By number.
     pub sales: BTreeMap<String, Sale>,
     frame: Frame<Row>,
@@ -110,9 +112,16 @@ impl Book {
     fn ancestors(&self, user: &str, inviter: &str, now: i64) -> Option<usize> {
         let line = self.line(inviter, now);
         assert!(self.inviters.contains(user) || !line.contains(&user), "{user} invited nobody and is above {inviter}");
-        let told = self.inviter(inviter, now).map_or(0, |bond| bond.above) + 1;
-        let count = if self.inviters.contains(user) || told > MOST_ANCESTORS { line.len() } else { told };
-        (!line.contains(&user) && count <= MOST_ANCESTORS).then_some(count)
+        if line.contains(&user) || line.len() > MOST_ANCESTORS {
+            return None;
+        }
+        // The first bond upwards that surely tells how many are above it: as many as there are, or were before some ended.
+        let sure = |bond: &Bond| !self.inviters.contains(user) && self.grafted.is_none_or(|at| at < bond.at);
+        let told = line.iter().enumerate().find_map(|(place, ancestor)| {
+            let count = self.inviter(ancestor, now).filter(|bond| sure(bond))?.above + place + 1;
+            (count <= MOST_ANCESTORS).then_some(count)
+        });
+        Some(told.unwrap_or(line.len()))
     }
 
     fn status_row(&self) -> Row {
@@ -132,7 +141,7 @@ impl Book {
 
     fn bond_row(bond: &Bond) -> Row {
         let (inviter, expires_at) = (bond.inviter.clone(), bond.until.unwrap_or(0));
-        Row::Bond(BondRow { bound_at: bond.at, expires_at, version: bond.version, above: bond.above as i64, inviter })
+        Row::Bond(BondRow { bound_at: bond.at, expires_at, version: bond.version, above: i64::try_from(bond.above).unwrap(), inviter })
     }
 
     fn sale_row(sale: &Sale) -> Row {
@@ -241,6 +250,9 @@ impl Book {
         let row = Self::bond_row(&bond);
         self.bonds.insert(user.to_owned(), bond);
         self.inviters.insert(inviter.to_owned());
+        if self.inviters.contains(user) {
+            self.grafted = Some(now);
+        }
         row
     }
 
@@ -344,6 +356,7 @@ impl Kind for Book {
         if let Some(rules) = &self.rules {
             cells.insert(("def", "rules".to_owned()), Cell::Rules(rules.clone()));
             cells.insert(("def", "status".to_owned()), Cell::Row(self.status_row()));
+            cells.extend(self.grafted.map(|at| (("def", "grafted".to_owned()), Cell::Score(at))));
         }
         cells.extend(self.bonds.iter().map(|(user, bond)| (("bonds", user.clone()), Cell::Row(Self::bond_row(bond)))));
         cells.extend(self.inviters.iter().map(|user| (("inviters", user.clone()), Cell::Invited)));

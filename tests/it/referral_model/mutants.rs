@@ -12,13 +12,14 @@ use crate::support::Redis;
 
 /// What the program says, and what a careless hand would have said.
 const MISTAKES: &[(&str, &str)] = &[
-    // an ancestor too many, any number of them, or counted anew with every bond; circles that nobody sees, or only where somebody had invited
-    // before the batch, or has a bond too, or has one still
+    // an ancestor too many, any number of them, counted anew with every bond, or never again; circles that nobody sees, or only where somebody had
+    // invited before the batch, or has a bond too, or has one still
     ("local MOST_ANCESTORS = 64", "local MOST_ANCESTORS = 65"),
-    ("if count <= MOST_ANCESTORS and not", "if not"),
-    ("return bond and bond.above or 0", "return bond and 1 or 0"),
+    (" and place + bond.above <= MOST_ANCESTORS then", " then"),
+    ("      return place + bond.above\n", "      return place + 1\n"),
+    ("elseif bond.bound_at > doubtful and", "elseif not state.raw(\"inviters\", user) and"),
     ("    if ancestor == user then\n      return nil", "    if ancestor == user then\n      return place"),
-    ("and not state.raw(\"inviters\", user) then", "then"),
+    ("state.raw(\"inviters\", user) and now or tonumber", "tonumber"),
     ("local value = changed[name][field]\n", "local value = name ~= \"inviters\" and changed[name][field] or nil\n"),
     ("if not state.raw(\"inviters\", inviter) then", "if state.raw(\"bonds\", inviter) then"),
     ("    state.del(\"bonds\", op.user)\n", "    state.del(\"bonds\", op.user)\n    state.del(\"inviters\", previous)\n"),

@@ -61,6 +61,7 @@ impl Cell {
     pub fn read(table: &str, field: &str, packed: &[u8]) -> Self {
         match (table, field) {
             ("def", "rules") => Self::Rules(read(packed)),
+            ("def", "grafted") => Self::Score(str::from_utf8(packed).unwrap().parse().unwrap()),
             ("def", _) => Self::Row(Row::Status(row(packed))),
             ("bonds", _) => Self::Row(Row::Bond(row(packed))),
             ("inviters", _) if packed == b"1" => Self::Invited,

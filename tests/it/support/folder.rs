@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// servers' settings are those of a shop, only the disk is quicker. What outlives a killed process on a disk outlives it here too.
 /// Short, because the path of a Unix socket has at most 107 bytes.
 static ROOT: LazyLock<&str> = LazyLock::new(|| {
-    let roomy = rustix::fs::statvfs(MEMORY).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM);
-    let root = if roomy { MEMORY } else { DISK };
     [MEMORY, DISK].into_iter().for_each(sweep);
-    root
+    let roomy = rustix::fs::statvfs(MEMORY).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM);
+    let writable = roomy && rustix::fs::access(MEMORY, rustix::fs::Access::WRITE_OK).is_ok();
+    if writable { MEMORY } else { DISK }
 });
 const MEMORY: &str = "/dev/shm";
 const DISK: &str = "/tmp";

@@ -118,7 +118,7 @@ fn template(binaries: &Path) -> PathBuf {
     let lock = File::create(template.with_extension("lock")).expect("lock file");
     lock.lock().expect("lock");
     if !template.exists() {
-        // Made in /tmp, because the user it runs as may not be allowed into the target folder.
+        // Made outside, because the user it runs as may not be allowed into the target folder.
         let (folder, owner) = (Folder::new(), Owner::find());
         owner.give(folder.path());
         let data = folder.path().join("data");
