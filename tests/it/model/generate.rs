@@ -389,7 +389,7 @@ impl Maker {
             self.transactions.push(fresh.clone());
             fresh
         });
-        Op::Pay { order, transaction, amount: amount + extra, paid_at: now.max(START) - 17, barred }
+        Op::Pay { order, transaction, amount: (amount + extra).max(0), paid_at: now.max(START) - 17, barred }
     }
 }
 
