@@ -105,7 +105,7 @@ impl Figures {
 }
 
 fn is_rate(name: &str) -> bool {
-    name.contains("_rps") || name.contains("_per_s")
+    name.contains("_rps") || name.ends_with("_per_s") || name.contains("_per_s_")
 }
 
 /// Whole, or to the thousandth where that says something.
