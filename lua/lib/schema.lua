@@ -43,7 +43,8 @@ schema = {
   },
 
   rows = {
-    -- one row, field "status"; paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
+    -- field "status" (beside it lie "rules", packed, and "grafted", text: `lua/referral/bonds.lua`)
+    -- paused_by: "" unless paused, else operator or loss_budget; open, join: the switches, 1 or 0; loss: fen,
     -- counted under a loss budget only
     def = {
       read = function(packed)

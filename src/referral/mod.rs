@@ -8,9 +8,9 @@
 //!
 //! Rules, each decided in `lua/referral`:
 //! * a bond names one inviter. By the first touch it stays, by the last one it is replaced once its protection is over; nobody invites
-//!   themselves, and no bond closes a circle: a bond below 64 others is the last (`lua/referral/bonds.lua` says
-//!   how that is known without looking all of them up). Newcomers only, if so ruled. A bond may expire; from then on it
-//!   counts as none. Operators tie and cut bonds by hand, with a reason;
+//!   themselves, and no bond closes a circle or is made below more than 64 others (`lua/referral/bonds.lua` says how that is known without
+//!   looking all of them up). Newcomers only, if so ruled. A bond may expire; from then on it counts as none. Operators tie and cut bonds by
+//!   hand, with a reason;
 //! * an order earns for its buyer's inviter (level 1) and for that one's inviter (level 2), never for a third: level 1 and level 2 are two
 //!   fields of every type and row, and no list of levels is passed on that could be longer. Who earns, and by which rates, is written down
 //!   when the order is placed;
