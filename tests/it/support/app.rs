@@ -60,7 +60,9 @@ impl TestApp {
     /// Starts a server on `db` and waits until it is ready.
     pub async fn start(db: Db, setup: Setup) -> Self {
         let (redis, port) = (Redis::start().await, free_port());
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("HTTP client");
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        // A server may close a connection that was idle for two seconds (in some tests) just while a request is sent into it.
+        let http = http.pool_idle_timeout(Duration::from_secs(1)).build().expect("HTTP client");
         let base = format!("http://127.0.0.1:{port}");
         let (folder, expected) = (Folder::new(), Mutex::default());
         let app = Self { base, http, redis, db, setup, port, folder, child: Mutex::default(), expected };
