@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::redis::Value;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -54,6 +55,8 @@ struct Ends {
 pub struct Engine {
     redis: Arc<Redis>,
     clock: Arc<Clock>,
+    /// Where lanes live: they outlast the worker whose request made them.
+    home: Handle,
     lanes: RwLock<HashMap<CampaignId, Ends>>,
     news: mpsc::UnboundedSender<News>,
     stream: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
@@ -61,14 +64,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine on the Redis at `url`. It starts without lanes: [`Engine::open`] adds them.
+    /// An engine on the Redis at `url`, at home on the runtime that runs this. It starts without lanes: [`Engine::open`] adds them.
     ///
     /// # Errors
-    /// When the URL does not read.
+    /// When the URL does not read, or there is no runtime.
     pub fn new(url: &str, clock: Arc<Clock>) -> Result<Self, CallError> {
         let (news, stream) = mpsc::unbounded_channel();
-        let (redis, committed) = (Arc::new(Redis::new(url)?), Arc::default());
-        Ok(Self { redis, clock, lanes: RwLock::default(), news, stream: Mutex::new(Some(stream)), committed })
+        let home = Handle::try_current().map_err(|none| CallError::Failed(none.to_string()))?;
+        let (redis, committed) = (Arc::new(Redis::new(url, home.clone())?), Arc::default());
+        Ok(Self { redis, clock, home, lanes: RwLock::default(), news, stream: Mutex::new(Some(stream)), committed })
     }
 
     /// Poked whenever a log grew by this process' doing; for one listener.
@@ -117,8 +121,8 @@ impl Engine {
                 committed: Arc::clone(&self.committed),
                 hurry: Notify::new(),
             });
-            tokio::spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
-            tokio::spawn(Reads { shared: Arc::clone(&shared), wanted }.run());
+            self.home.spawn(Lane { shared: Arc::clone(&shared), admit: admit_end, drain: drain_end, poke: poke_end }.run());
+            self.home.spawn(Reads { shared: Arc::clone(&shared), wanted }.run());
             Ends { shared, admit, drain, poke, reads }
         });
     }

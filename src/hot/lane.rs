@@ -1,7 +1,8 @@
 //! A lane: all ops of one campaign that pass through this process, in order.
 //!
 //! Ops that arrive while a batch is under way wait for the next one, so batches grow with the load by themselves and an idle lane adds
-//! no delay. At most two batches are under way. Ops that admit and ops that free never share a batch, and freeing goes first.
+//! no delay. While a batch is under way, another goes only when it is full, and no third. Ops that admit and ops that free never share a
+//! batch, and freeing goes first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -213,7 +214,9 @@ impl Lane {
         let mut due: Due = Some(Instant::now());
         loop {
             let open = matches!(*gate.borrow(), Gate::Open(_));
-            let may_send = flying.len() < IN_FLIGHT;
+            // A call and its fsync cost as much as many ops.
+            let full = self.admit.len().max(self.drain.len()) >= BATCH;
+            let may_send = flying.is_empty() || (flying.len() < IN_FLIGHT && full);
             let (mut ops, class) = tokio::select! {
                 biased;
                 Some(landed) = flying.next() => {

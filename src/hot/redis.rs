@@ -1,6 +1,7 @@
 //! Connections to Redis: a pool for reads and recovery, a small ring of shared connections for the lanes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use ::redis as redis_rs;
 use deadpool::managed::{self, Metrics, RecycleResult};
 use redis_rs::aio::MultiplexedConnection;
 use redis_rs::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::lane::Trouble;
@@ -30,16 +32,21 @@ const LANE_CONNECTIONS: usize = 4;
 const PASSING: [&str; 8] = ["LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "OOM", "BUSY", "MISCONF", "NOREPLICAS"];
 
 /// `deadpool-redis`' manager, but recycling asks Redis nothing (it would send UNWATCH and PING at every checkout): a broken connection is
-/// found by its next use, and thrown away then.
+/// found by its next use, and thrown away then. And what drives a connection does not live on the thread of whichever request needed it first.
 #[derive(Debug)]
-struct Manager(deadpool_redis::Manager);
+struct Manager {
+    inner: Arc<deadpool_redis::Manager>,
+    home: Handle,
+}
 
 impl managed::Manager for Manager {
     type Type = MultiplexedConnection;
     type Error = RedisError;
 
     async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
-        managed::Manager::create(&self.0).await
+        let inner = Arc::clone(&self.inner);
+        let made = self.home.spawn(async move { managed::Manager::create(&*inner).await });
+        made.await.map_err(|ended| RedisError::from(std::io::Error::other(ended)))?
     }
 
     async fn recycle(&self, _: &mut MultiplexedConnection, _: &Metrics) -> RecycleResult<RedisError> {
@@ -98,15 +105,15 @@ impl CallError {
 }
 
 impl Redis {
-    /// A way to the Redis at `url` (`redis://…` or `redis+unix:///path`). Connects when first used.
+    /// A way to the Redis at `url` (`redis://…` or `redis+unix:///path`), driven by `home`. Connects when first used.
     ///
     /// # Errors
     /// When the URL does not read.
-    pub fn new(url: &str) -> Result<Self, CallError> {
+    pub fn new(url: &str, home: Handle) -> Result<Self, CallError> {
         let settings =
             AsyncConnectionConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT)).set_connection_timeout(Some(CONNECT_TIMEOUT));
         let manager = deadpool_redis::Manager::new_with_config(url, settings).map_err(|error| CallError::Failed(error.to_string()))?;
-        let pool = managed::Pool::builder(Manager(manager))
+        let pool = managed::Pool::builder(Manager { inner: Arc::new(manager), home })
             .max_size(POOL_SIZE)
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(RESPONSE_TIMEOUT))

@@ -57,6 +57,8 @@ pub struct Tail {
     ahead: Ahead,
     next: Option<Page>,
     size: i64,
+    /// The last page was not the end of the log.
+    more: bool,
 }
 
 /// Entries that are read and not yet in a page.
@@ -73,7 +75,7 @@ impl Tail {
     #[must_use]
     pub fn new(campaign: CampaignId, cursor: Cursor) -> Self {
         let ahead = Ahead { entries: VecDeque::new(), end: (cursor.seq, cursor.hash.clone()), more: true };
-        Self { campaign, cursor, parked: None, ahead, next: None, size: LEAST }
+        Self { campaign, cursor, parked: None, ahead, next: None, size: LEAST, more: false }
     }
 
     /// The same with pages of at most so many ops, one entry at least.
@@ -86,6 +88,12 @@ impl Tail {
     #[must_use]
     pub const fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Whether there was more in the log than the last page took.
+    #[must_use]
+    pub const fn has_more(&self) -> bool {
+        self.more
     }
 
     /// Brings SQL up to the end of the log.
@@ -122,7 +130,8 @@ impl Tail {
             // It was made in the belief that nothing more is parked; or it could not be read, which the next step will tell.
             Ok(_) | Err(_) => self.forget(),
         }
-        self.adapt(entries.iter().map(|entry| entry.head.ops()).sum(), moved.took);
+        self.more = self.next.is_some() || self.ahead.more || !self.ahead.entries.is_empty();
+        self.adapt(moved.took);
         metrics::counter!("liebian_projected_entries_total").increment(u64::try_from(entries.len()).unwrap_or_default());
         Ok(entries.len())
     }
@@ -132,10 +141,10 @@ impl Tail {
         *self = Self { size: self.size, ..Self::new(self.campaign, self.cursor.clone()) };
     }
 
-    fn adapt(&mut self, ops: i64, took: Duration) {
+    fn adapt(&mut self, took: Duration) {
         if took > GOAL {
             self.size = (self.size / 2).max(LEAST);
-        } else if took < GOAL / 2 && ops >= self.size {
+        } else if took < GOAL / 2 && self.more {
             self.size = (self.size * 2).min(MOST);
         }
     }

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 
 /// So long a log is let grow before it is projected, as long as nobody waits for it: with a page a batch, SQL would fsync with every batch and
 /// write a room once for each of its seats.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 /// How long after trouble a recovery is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Log entries kept behind the cursor, for readers of the live log, in sequences.
@@ -54,6 +54,17 @@ impl Calls {
     }
 }
 
+/// What a page took of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// There was none, or it could not be taken: somebody will call.
+    Nothing,
+    /// All there was: what has come meanwhile may grow.
+    All,
+    /// Not all there was, or a new look is due.
+    Some,
+}
+
 /// A campaign's task.
 pub struct Task {
     pub projector: Arc<Projector>,
@@ -78,7 +89,7 @@ impl Task {
                     _ = stop.changed() => {}
                     () = self.recover(mode, reason) => {}
                 }
-            } else if !self.page().await {
+            } else if self.page().await != Taken::Some {
                 tokio::select! {
                     biased;
                     gone = stop.changed() => if gone.is_err() { return },
@@ -86,7 +97,7 @@ impl Task {
                 }
             }
         }
-        while self.page().await {}
+        while self.page().await != Taken::Nothing {}
     }
 
     async fn gather(&self) {
@@ -126,18 +137,18 @@ impl Task {
         }
     }
 
-    /// Projects one page; answers whether there may be more.
-    async fn page(&mut self) -> bool {
+    /// Projects one page.
+    async fn page(&mut self) -> Taken {
         if self.projector.engine.gate(self.campaign) == Gate::Closed {
-            return false;
+            return Taken::Nothing;
         }
         match self.step().await {
-            Ok(more) => return more,
+            Ok(taken) => return taken,
             Err(Halt::Overtaken) => {
                 self.tail = None;
-                return true;
+                return Taken::Some;
             }
-            Err(Halt::Contradiction(_)) if self.is_overtaken().await => return true,
+            Err(Halt::Contradiction(_)) if self.is_overtaken().await => return Taken::Some,
             Err(Halt::Contradiction(what)) => {
                 tracing::warn!(campaign = %self.campaign, what, "the log contradicts SQL");
                 self.projector.engine.fence(self.campaign, what);
@@ -147,7 +158,7 @@ impl Task {
             }
         }
         self.tail = None;
-        false
+        Taken::Nothing
     }
 
     /// Whether another process moved the cursor: it may have cut the log before this one's place in it, which then seems to lack something.
@@ -156,28 +167,33 @@ impl Task {
         cursor.is_ok_and(|cursor| cursor.is_some_and(|cursor| (cursor.epoch, cursor.seq) > (self.at.epoch, self.at.seq)))
     }
 
-    async fn step(&mut self) -> Result<bool, Halt> {
+    async fn step(&mut self) -> Result<Taken, Halt> {
         let _turn = self.turns.acquire().await;
         let mut tail = match self.tail.take() {
             Some(tail) => tail,
             None => match self.fresh().await? {
                 Some(tail) => tail,
-                None => return Ok(false),
+                None => return Ok(Taken::Nothing),
             },
         };
         self.at = Place { epoch: tail.cursor().epoch, seq: tail.cursor().seq };
-        let taken = tail.step(&self.projector).await?;
+        let entries = tail.step(&self.projector).await?;
+        let taken = match entries {
+            0 => Taken::Nothing,
+            _ if tail.has_more() => Taken::Some,
+            _ => Taken::All,
+        };
         let seq = tail.cursor().seq;
         self.tail = Some(tail);
         if self.projector.engine.head(self.campaign).is_some_and(|head| seq > head.seq) {
             // Somebody else's ops. They may have set timers that this process' lane knows nothing of, and their process may die before it fires them.
             self.projector.engine.poke_one(self.campaign);
         }
-        if taken > 0 && seq - KEPT >= self.cut + CUT_AT {
+        if entries > 0 && seq - KEPT >= self.cut + CUT_AT {
             self.projector.engine.trim_log(self.campaign, seq - KEPT).await?;
             self.cut = seq - KEPT;
         }
-        Ok(taken > 0)
+        Ok(taken)
     }
 
     /// From the cursor as SQL has it, made known to those who wait for it. None while somebody recovers the campaign.

@@ -119,7 +119,8 @@ impl Store {
             .busy_timeout(PATIENCE)
             .foreign_keys(true)
             .pragma("journal_size_limit", WAL_KEPT)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("temp_store", "MEMORY");
         // A connection to a file does not go stale: no ping, no end of life.
         let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         // The writer first: it makes the file and switches it to WAL.

@@ -72,11 +72,16 @@ impl Payer {
     /// # Errors
     /// Those of the database.
     pub async fn look(&self, id: WithdrawalId) -> Result<(), StoreError> {
+        // Nobody else's for a moment: taken by the worker just now, it would be under way and not asked after here.
+        const HOLD: &str =
+            "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user') AND provider = $3";
         const ONE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
                            WHERE id = $1 AND state IN ('approved', 'awaiting_user') AND provider = $2";
-        if self.provider.name() != SHOP
+        let ours = self.provider.name();
+        if ours != SHOP
             && !self.pauses().await?
-            && let Some(row) = fetch_optional!(&self.store, Row, ONE, id, self.provider.name())?
+            && execute!(&self.store, HOLD, self.clock.now().plus_seconds(LEASE), id, ours)? == 1
+            && let Some(row) = fetch_optional!(&self.store, Row, ONE, id, ours)?
         {
             self.pay_out(&row).await?;
         }

@@ -85,6 +85,7 @@ struct Costs {
     server_us: f64,
     scripts_us: f64,
     scripts: f64,
+    batches: f64,
 }
 
 struct Bench {
@@ -107,7 +108,7 @@ impl Bench {
         bar.set_message("starting servers");
         let usual_redis = liebian::dev::Redis::start(&directory.path().join("usual"), "4gb", UnixMs::new(0)).await?;
         let liebian = Liebian::start(&args.program, &directory.path().join("liebian")).await?;
-        liebian.end_programmes().await?;
+        liebian.end_demo_programme().await?;
         Ok(Self {
             noop: Server::noop().await?,
             usual: Server::usual(&usual_redis.url()).await?,
@@ -303,10 +304,11 @@ impl Bench {
         let after = self.costs().await?;
         let each = |cost: fn(&Costs) -> f64| (cost(&after) - cost(&before)) / seen.answers as f64;
         eprintln!(
-            "joins: {:.0} a second; CPU each: {:.1} µs server, {:.1} µs scripts; {:.1} ops a batch",
+            "joins: {:.0} a second; CPU each: {:.1} µs server, {:.1} µs scripts; {:.1} a batch, {:.1} a script call",
             seen.per_second,
             each(|cost| cost.server_us),
             each(|cost| cost.scripts_us),
+            1.0 / each(|cost| cost.batches),
             1.0 / each(|cost| cost.scripts),
         );
         let rate = no_refusals(seen, "join")?;
@@ -363,7 +365,12 @@ impl Bench {
         let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
         let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha")).unwrap_or_default();
         let field = |name: &str| line.split([':', ',']).find_map(|field| field.strip_prefix(name)?.parse().ok()).unwrap_or(0.0);
-        Ok(Costs { server_us: self.liebian.server.cpu_seconds() * 1e6, scripts_us: field("usec="), scripts: field("calls=") })
+        Ok(Costs {
+            server_us: self.liebian.server.cpu_seconds() * 1e6,
+            scripts_us: field("usec="),
+            scripts: field("calls="),
+            batches: self.liebian.counter("liebian_batches_total").await?,
+        })
     }
 
     async fn usual_join(&self) -> Outcome<f64> {

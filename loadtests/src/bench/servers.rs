@@ -103,15 +103,35 @@ impl Liebian {
         format!("sqlite://{}", self.data.join("liebian.db").display())
     }
 
-    /// Ends the referral programmes that are live: while there is one, every order asks who earns by it.
-    pub async fn end_programmes(&self) -> Outcome<()> {
+    /// Waits for the demo's referral programme, and ends it: the demo is loaded while the server serves already.
+    pub async fn end_demo_programme(&self) -> Outcome<()> {
+        let begin = Instant::now();
+        while self.end_programmes().await? == 0 {
+            if begin.elapsed() > Duration::from_secs(20) {
+                return Err("the demo has no referral programme".into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the referral programmes that are live: while there is one, every order asks who earns by it. Answers how many there were.
+    pub async fn end_programmes(&self) -> Outcome<usize> {
         let all = self.operate(self.http.get(format!("{}/operator/v1/campaigns?limit=200", self.server.base))).await?;
-        let is_live = |campaign: &&Value| campaign["definition"]["kind"] == "referral" && campaign["state"] == "live";
-        for campaign in all["items"].as_array().ok_or("no campaigns")?.iter().filter(is_live) {
+        let is_live = |campaign: &&Value| campaign["kind"] == "referral" && campaign["state"] == "live";
+        let live: Vec<_> = all["items"].as_array().ok_or("no campaigns")?.iter().filter(is_live).collect();
+        for campaign in &live {
             let id = campaign["id"].as_str().ok_or("no id")?;
             self.post(&format!("/operator/v1/campaigns/{id}/end"), &Value::Object(serde_json::Map::new())).await?;
         }
-        Ok(())
+        Ok(live.len())
+    }
+
+    /// A counter of the server's.
+    pub async fn counter(&self, name: &str) -> Outcome<f64> {
+        let figures = self.http.get(format!("{}/metrics", self.server.base)).send().await?.text().await?;
+        let value = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(Ok(0.0), |value| Ok(value.parse()?))
     }
 
     /// An operator's POST.
