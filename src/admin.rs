@@ -144,7 +144,7 @@ pub async fn trial_balance(settings: Settings) -> Result<ExitCode, Box<dyn Error
 pub async fn reconcile(settings: Settings, days: u16) -> Result<ExitCode, Box<dyn Error>> {
     let app = App::start(dev::attach(settings)?.for_serve()?).await?;
     // What is mended must come into SQL, whether a server runs beside this or not.
-    let (stop, keeper) = app.spawn_keeper();
+    let (stop, mut writers) = app.spawn_writers();
     let opened = async {
         while !app.opened().await? {
             tokio::time::sleep(LOOK).await;
@@ -154,7 +154,9 @@ pub async fn reconcile(settings: Settings, days: u16) -> Result<ExitCode, Box<dy
     tokio::time::timeout(OPENING, opened).await.map_err(|_late| "not all campaigns could be opened")??;
     let report = app.cashier.reconcile(days).await?;
     let _gone = stop.send(true);
-    keeper.await?;
+    while let Some(ended) = writers.join_next().await {
+        ended?;
+    }
     for finding in &report.findings {
         say(&format!(
             "{:6} {:27} {} {}",

@@ -363,7 +363,6 @@ impl App {
         let mut chores = JoinSet::new();
         chores.spawn(Arc::clone(self).refresh_revocations());
         chores.spawn(Arc::clone(self).sweep());
-        chores.spawn(Arc::clone(self).write_visits());
         chores.spawn(Arc::clone(self).work_for_orders());
         chores.spawn(Arc::clone(self).tell_sales());
         chores.spawn(Arc::clone(self).follow_programmes());
@@ -378,25 +377,29 @@ impl App {
         chores
     }
 
-    /// Starts the keeper; it projects what is left when told to stop, then ends.
+    /// Starts what brings into SQL what this process knows: the keeper, and the writer of visits. Told to stop, they write what is left and end.
     #[must_use]
-    pub fn spawn_keeper(self: &Arc<Self>) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    pub fn spawn_writers(self: &Arc<Self>) -> (watch::Sender<bool>, JoinSet<()>) {
         let (stop, stopped) = watch::channel(false);
-        let news = self.engine.take_news();
-        let projector = Arc::clone(&self.projector);
-        let keeper = tokio::spawn(async move {
-            if let Some(news) = news {
-                keeper::run(projector, news, stopped).await;
-            }
-        });
-        (stop, keeper)
+        let mut writers = JoinSet::new();
+        if let Some(news) = self.engine.take_news() {
+            writers.spawn(keeper::run(Arc::clone(&self.projector), news, stopped.clone()));
+        }
+        writers.spawn(Arc::clone(self).write_visits(stopped));
+        (stop, writers)
     }
 
-    async fn write_visits(self: Arc<Self>) {
+    async fn write_visits(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut every = tokio::time::interval(FLUSH_EVERY);
         loop {
-            every.tick().await;
+            let ends = tokio::select! {
+                _ = every.tick() => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
             flush_visits(&self).await;
+            if ends {
+                return;
+            }
         }
     }
 

@@ -10,7 +10,6 @@ use liebian::bargain::verify::Known;
 use liebian::clock::Clock;
 use liebian::config::{Cli, Command, Config};
 use liebian::http::{server, telemetry};
-use liebian::share::http::flush_visits;
 use liebian::store::Store;
 use liebian::{admin, dev};
 
@@ -63,16 +62,15 @@ async fn run_dev(settings: liebian::config::Settings) -> Outcome {
 /// Serves until told to end. `demo`: loads the demo campaigns and says where everything is when ready.
 async fn run_serve(config: Config, demo: bool) -> Outcome {
     let app = App::start(config).await?;
-    let (stop_keeper, keeper) = app.spawn_keeper();
+    let (stop, mut writers) = app.spawn_writers();
     let chores = app.spawn_chores();
     let lines = if demo { demo_lines(&app).await? } else { Vec::new() };
     server::serve(app.clone(), || say(&lines)).await?;
     drop(chores);
-    // What was answered is projected before the end, as far as SQL goes along; the next start does the rest.
+    // What was answered is projected before the end, as far as SQL goes along; the next start does the rest. Visits are written.
     let last = async {
-        flush_visits(&app).await;
-        let _gone = stop_keeper.send(true);
-        let _ended = keeper.await;
+        let _gone = stop.send(true);
+        while writers.join_next().await.is_some() {}
         app.engine.close();
         app.store.close().await;
     };

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use liebian::store::fetch_one;
 
 use super::losses::hold_sql;
-use crate::support::{served, within};
+use crate::support::{served, with, within};
 
 served! {
     async fn a_frozen_redis_leaves_the_outcome_open_and_a_repeat_tells_it(app: &mut TestApp) {
         let campaign = app.publish(&serde_json::json!({})).await;
+        // A call of its own: what waits behind one that is under way was not sent, and is told that nothing happened.
+        let other = app.publish(&serde_json::json!({})).await;
         let (_, seat) = app.opened(&campaign).await;
         let (joiner, opener) = (app.shopper("Joiner").await, app.shopper("Opener").await);
         app.redis.stop();
-        let (join, open) = tokio::join!(app.join(&joiner, &seat.room).try_send(), app.open(&opener, &campaign).key("frozen").try_send());
+        let (join, open) = tokio::join!(app.join(&joiner, &seat.room).try_send(), app.open(&opener, &other).key("frozen").try_send());
         for answer in [join.expect("join"), open.expect("open")] {
             answer.refused(503, "outcome_unknown");
         }
@@ -28,11 +31,38 @@ served! {
         .await;
         let second_seat = answered.expect("answer").seat();
         assert_eq!(second_seat, app.join(&joiner, &seat.room).await.expect(200).seat());
-        let own_room = app.open(&opener, &campaign).key("frozen").await.seat();
-        assert_eq!(own_room, app.open(&opener, &campaign).key("frozen").await.seat());
+        let own_room = app.open(&opener, &other).key("frozen").await.seat();
+        assert_eq!(own_room, app.open(&opener, &other).key("frozen").await.seat());
         app.wait_until_projected().await;
         assert_eq!(app.room(&seat.room).await["seats_taken"], 2);
-        assert_eq!(app.stock(&campaign).await, (97, 3, 0), "three seats, none twice");
+        let sold = (app.stock(&campaign).await, app.stock(&other).await);
+        assert_eq!(sold, ((98, 2, 0), (99, 1, 0)), "three seats, none twice");
+    }
+
+    /// More than the calls hold that are under way: the rest was never sent.
+    async fn what_waited_for_a_frozen_redis_did_not_happen(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 1000, &serde_json::json!({}))).await;
+        let shoppers = app.shoppers(300).await;
+        app.redis.stop();
+        let answers = join_all(shoppers.iter().map(|shopper| app.open(shopper, &campaign).try_send())).await;
+        app.redis.cont();
+        within(10, "it serves again", async || app.get(&format!("/v1/campaigns/{campaign}/rooms")).await.status == 200).await;
+        app.wait_until_projected().await;
+        let (mut unknown, mut waited) = (0, 0);
+        for (shopper, answer) in shoppers.iter().zip(answers) {
+            let answer = answer.expect("an answer");
+            assert_eq!(answer.status, 503, "{}", answer.text);
+            match answer.code() {
+                "outcome_unknown" => unknown += 1,
+                "recovering" => {
+                    waited += 1;
+                    let orders = app.get("/v1/me/orders").by(shopper).await.expect(200);
+                    assert_eq!(orders.json["items"], serde_json::json!([]), "told that nothing happened");
+                }
+                other => panic!("{other}"),
+            }
+        }
+        assert!(unknown > 0 && waited >= 300 - 2 * 128, "{unknown} unknown, {waited} waited");
     }
 
     async fn idle_campaigns_recover_before_anybody_asks(app: &mut TestApp) {

@@ -148,7 +148,7 @@ pub enum Aim {
 
 pub fn case() -> impl Strategy<Value = Case> {
     let limits = (1..=3i64, 2..=4i64, 1..=2i64, 1..=3i64, 1..=3i64, 1..=3i64);
-    let rounds = prop::collection::vec(round(), 1..20);
+    let rounds = prop::collection::vec(round(), 1..32);
     // In some campaigns so many of the smallest losses fit.
     let budget = prop_oneof![4 => Just(None), 1 => (1..=12i64).prop_map(|times| Some(times * 2475))];
     (2..=4i64, 3..=14i64, limits, prop::bool::weighted(0.9), (terms(), budget), rounds).prop_map(
@@ -225,32 +225,32 @@ fn wish() -> impl Strategy<Value = Wish> {
     let call_off = prop_oneof![3 => Just(Aim::Waiting), 1 => Just(Aim::Released), 4 => Just(Aim::Paid), 1 => Just(Aim::Any)];
     let extra = prop_oneof![20 => Just(0i64), 1 => Just(-1), 1 => Just(700)];
     prop_oneof![
-        8 => (0..6u8, 0..8u8, sku(), quantity(), key())
+        10 => (0..6u8, 0..8u8, sku(), quantity(), key())
             .prop_map(|(user, device, sku, quantity, key)| Wish::Open { user, device, sku, quantity, key }),
         // Rooms are to fill and to be paid, in spite of all that is wished besides.
-        30 => (0..4usize, 0..6u8, 0..8u8, quantity(), key(), prop::bool::weighted(0.8))
+        44 => (0..4usize, 0..6u8, 0..8u8, quantity(), key(), prop::bool::weighted(0.8))
             .prop_map(|(room, user, device, quantity, key, newcomer)| Wish::Join { room, user, device, quantity, key, newcomer }),
         4 => (0..6u8, 0..8u8, sku(), quantity(), key())
             .prop_map(|(user, device, sku, quantity, key)| Wish::Solo { user, device, sku, quantity, key }),
         4 => (0..3usize).prop_map(|order| Wish::Return { order }),
         2 => (0..3usize).prop_map(|order| Wish::Late { order }),
-        12 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
+        24 => (0..6usize, prop::bool::weighted(0.1)).prop_map(|(order, stranger)| Wish::Ask { order, stranger }),
         4 => (0..6usize, prop::bool::weighted(0.1), any::<bool>())
             .prop_map(|(order, stranger, leader)| Wish::Cancel { order, stranger, leader }),
-        3 => (0..6usize).prop_map(|order| Wish::Closed { order }),
-        40 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.04))
+        2 => (0..6usize).prop_map(|order| Wish::Closed { order }),
+        58 => (aim, 0..6usize, extra, prop::bool::weighted(0.15), prop::bool::weighted(0.04))
             .prop_map(|(aim, order, extra, again, barred)| Wish::Pay { aim, order, extra, again, barred }),
         4 => (0..6usize, 0..=3i64).prop_map(|(order, number)| Wish::Refunded { order, number }),
         4 => (0..6usize).prop_map(|order| Wish::Fulfil { order }),
         6 => (0..6usize, part, key()).prop_map(|(order, part, key)| Wish::Refund { order, part, key }),
-        4 => (call_off, 0..6usize).prop_map(|(aim, order)| Wish::CallOff { aim, order }),
+        12 => (call_off, 0..6usize).prop_map(|(aim, order)| Wish::CallOff { aim, order }),
         4 => Just(Wish::Tick),
         2 => step.prop_map(|step| Wish::Status { step }),
-        1 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
+        2 => (switch(), switch()).prop_map(|(open, join)| Wish::Switches { open, join }),
         2 => (sku(), prop_oneof![4 => -4..0i64, 4 => 1..4i64, 1 => Just(1_000_000_000)], key()).prop_map(|(sku, units, key)| Wish::Stock { sku, units, key }),
         1 => (-1..=1i64).prop_map(|newer| Wish::Publish { newer }),
         3 => (0..12usize).prop_map(|back| Wish::Again { back }),
-        2 => (0..30usize).prop_map(|back| Wish::OtherBody { back }),
+        4 => (0..30usize).prop_map(|back| Wish::OtherBody { back }),
         1 => (0..6u8).prop_map(|key| Wish::Decline { key }),
         1 => Just(Wish::Nonsense),
     ]
@@ -319,7 +319,7 @@ impl Maker {
                 (join.map_or(Op::Tick, |sent| sent.op.clone()), None)
             }
             Wish::Ask { order, stranger } => {
-                let (order, user) = owned(book, order, stranger, |order| order.state == State::Held);
+                let (order, user) = owned(book, order, stranger, |order| order.state == State::Held && !order.asked);
                 (Op::PaymentAsked { order, user }, None)
             }
             Wish::Cancel { order, stranger, leader } => {

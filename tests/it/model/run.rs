@@ -173,6 +173,7 @@ async fn play_one<K: Kind, C: Case<K>>(
 /// Whether some case tells a program apart from the model.
 pub fn catches<K: Kind, C: Case<K>>(redis: &str, program: &'static Program, cases: &impl Strategy<Value = C>) -> bool {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _at_home = runtime.enter();
     let senders: Vec<_> = (0..SENDERS).map(|_| engine(redis)).collect();
     let config = Config { failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let outcome = TestRunner::new(config).run(cases, |case| {
@@ -186,6 +187,7 @@ pub fn catches<K: Kind, C: Case<K>>(redis: &str, program: &'static Program, case
 pub fn check<K: Kind, C: Case<K>>(server: &Path, cases: &impl Strategy<Value = C>, projected: &'static Projected, wanted: &[&str]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let redis = runtime.block_on(Redis::start_with(server, &[]));
+    let _at_home = runtime.enter();
     let senders: Vec<_> = (0..SENDERS).map(|_| engine(&redis.url())).collect();
     let (trace, tally) = (Mutex::new(Vec::new()), Mutex::new(Tally::new()));
     let (pair, played) = (runtime.block_on(Pair::new(projected)), AtomicUsize::new(0));
@@ -197,7 +199,8 @@ pub fn check<K: Kind, C: Case<K>>(server: &Path, cases: &impl Strategy<Value = C
         let (trace, tally) = (&trace, &tally);
         runtime.block_on(play_one(K::program(), &senders, case, (trace, tally), projected));
     };
-    let mut config = Config { failure_persistence: None, ..Config::default() };
+    // Half as many again as usual: the rarest word of all is then met some ten times.
+    let mut config = Config { failure_persistence: None, cases: Config::default().cases / 2 * 3, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(rand::random_range(0..u64::MAX));
     }

@@ -37,10 +37,10 @@ enum Act {
     Project { pages: u8, ops: i64 },
     /// A projector that slept since an earlier page wakes and goes on from there.
     Stale { ops: i64 },
-    /// Somebody asks for a part of what they have, in hundredths.
-    Withdraw { user: u8, part: i64 },
-    /// A withdrawal goes on, or is told once more how it ended.
-    Decide { which: u8, how: How },
+    /// One of those who have something asks for a part of it, in hundredths.
+    Withdraw { who: usize, part: i64 },
+    /// A withdrawal that is under way goes on, or any is told once more how it ended.
+    Decide { under_way: bool, which: usize, how: How },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,15 +68,15 @@ struct Withdrawal {
 
 fn act() -> impl Strategy<Value = Act> {
     let advance = prop_oneof![4 => Just(0i64), 3 => Just(1_000), 4 => Just(300_000), 1 => Just(900_000)];
-    let how = prop_oneof![3 => Just(How::Approve), 1 => Just(How::Reject), 3 => Just(How::Done), 2 => Just(How::Refused)];
+    let how = prop_oneof![4 => Just(How::Approve), 1 => Just(How::Reject), 4 => Just(How::Done), 2 => Just(How::Refused)];
     let ops = || prop_oneof![Just(1i64), Just(3), Just(1_000)];
     prop_oneof![
         8 => (advance, prop::collection::vec(sale().prop_map(Wish::Sale), 1..6)).prop_map(|(advance, sales)| Act::Reports { advance, sales }),
         2 => Just(Act::Repeat),
         8 => (1..4u8, ops()).prop_map(|(pages, ops)| Act::Project { pages, ops }),
         2 => ops().prop_map(|ops| Act::Stale { ops }),
-        6 => (0..SHOPPERS, prop_oneof![3 => 1..=100i64, 1 => 101..=200i64]).prop_map(|(user, part)| Act::Withdraw { user, part }),
-        6 => (any::<u8>(), how).prop_map(|(which, how)| Act::Decide { which, how }),
+        6 => (any::<usize>(), prop_oneof![3 => 1..=100i64, 1 => 101..=200i64]).prop_map(|(who, part)| Act::Withdraw { who, part }),
+        10 => (any::<bool>(), any::<usize>(), how).prop_map(|(under_way, which, how)| Act::Decide { under_way, which, how }),
     ]
 }
 
@@ -134,8 +134,8 @@ impl Books<'_> {
             }
             Act::Project { pages, ops } => self.project(*pages, *ops).await,
             Act::Stale { ops } => self.wake(*ops).await,
-            Act::Withdraw { user, part } => self.withdraw(*user, *part).await,
-            Act::Decide { which, how } => self.decide(*which, *how).await,
+            Act::Withdraw { who, part } => self.withdraw(*who, *part).await,
+            Act::Decide { under_way, which, how } => self.decide(*under_way, *which, *how).await,
         }
         let trial = trial::of_all(&self.db.store).await.unwrap();
         assert!(trial.holds(), "after {act:?}: {trial:?}");
@@ -179,9 +179,13 @@ impl Books<'_> {
     }
 
     /// As `liebian::withdrawal::asking` does it.
-    async fn withdraw(&mut self, number: u8, part: i64) {
+    async fn withdraw(&mut self, who: usize, part: i64) {
         const KEEP: &str = "INSERT INTO withdrawals (id, user_id, amount_fen, state, provider, attempts, next_attempt_at, created_at, updated_at) \
                             VALUES ($1, $2, $3, 'pending', 'sandbox', 0, 0, 0, 0)";
+        let wallets = self.wallets().await;
+        let able: Vec<u8> =
+            (0..SHOPPERS).zip(&wallets).filter(|(_, wallet)| wallet.disposable() > Fen::ZERO).map(|(number, _)| number).collect();
+        let Some(number) = who.checked_rem(able.len()).map(|place| able[place]) else { return };
         let mut tx = self.db.store.begin().await.unwrap();
         let wallet = ledger::lock(&mut tx, user(number)).await.unwrap();
         let fen = wallet.disposable().get() * part / 100;
@@ -215,8 +219,10 @@ impl Books<'_> {
         }
     }
 
-    async fn decide(&mut self, which: u8, how: How) {
-        let Some(place) = usize::from(which).checked_rem(self.withdrawals.len()) else { return };
+    async fn decide(&mut self, under_way: bool, which: usize, how: How) {
+        let fits = |withdrawal: &Withdrawal| !under_way || matches!(withdrawal.state, State::Pending | State::Approved);
+        let places: Vec<usize> = self.withdrawals.iter().enumerate().filter(|(_, one)| fits(one)).map(|(place, _)| place).collect();
+        let Some(place) = which.checked_rem(places.len()).map(|at| places[at]) else { return };
         let (id, state, now) = (self.withdrawals[place].id, self.withdrawals[place].state, UnixMs::new(self.at));
         let mut tx = self.db.store.begin().await.unwrap();
         let (news, expected, next) = match how {
@@ -308,6 +314,7 @@ fn the_books_balance_whatever_happens(database: impl AsyncFn() -> Db, cases: u32
     // The server of databases ends with the last of them.
     let _kept = runtime.block_on(database());
     let redis = runtime.block_on(Redis::start());
+    let _at_home = runtime.enter();
     let engines = [engine(&redis.url()), engine(&redis.url())];
     let tally = std::cell::RefCell::new(BTreeMap::new());
     let config = Config { failure_persistence: None, cases: Config::default().cases.min(cases), ..Config::default() };
