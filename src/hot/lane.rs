@@ -1,8 +1,8 @@
 //! A lane: all ops of one campaign that pass through this process, in order.
 //!
 //! Ops that arrive while a batch is under way wait for the next one, so batches grow with the load by themselves and an idle lane adds
-//! no delay. While a batch is under way, another goes only when it is full, and no third. Ops that admit and ops that free never share a
-//! batch, and freeing goes first.
+//! no delay. Ops that admit and ops that free never share a batch, and of each class one batch at most is under way: neither waits for the
+//! other, and what a call and its fsync cost is shared by many ops. Timers that are due go with the next batch that frees, or alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,8 +23,6 @@ use crate::id::CampaignId;
 
 /// Ops in one script call.
 const BATCH: usize = 128;
-/// Script calls under way at once.
-const IN_FLIGHT: usize = 2;
 /// Ops that may wait in a lane, per class; then the answer is `overloaded`.
 pub(super) const QUEUE: usize = 8192;
 /// Answered ops that are kept until SQL has them, so that a lost Redis disk can be told op by op.
@@ -211,15 +209,17 @@ impl Lane {
         let slot = self.shared.redis.lane_slot();
         let mut gate = self.shared.gate.subscribe();
         let mut flying = FuturesOrdered::new();
+        let (mut admitting, mut draining) = (false, false);
         let mut due: Due = Some(Instant::now());
         loop {
             let open = matches!(*gate.borrow(), Gate::Open(_));
-            // A call and its fsync cost as much as many ops.
-            let full = self.admit.len().max(self.drain.len()) >= BATCH;
-            let may_send = flying.is_empty() || (flying.len() < IN_FLIGHT && full);
-            let (mut ops, class) = tokio::select! {
+            let (first, class) = tokio::select! {
                 biased;
-                Some(landed) = flying.next() => {
+                Some(landed @ Landed { class, .. }) = flying.next() => {
+                    match class {
+                        Class::Admit => admitting = false,
+                        Class::Drain => draining = false,
+                    }
                     due = self.land(landed).or(due);
                     continue;
                 }
@@ -234,21 +234,16 @@ impl Lane {
                     continue;
                 }
                 // Before the queues: they may never be empty while a sale runs, and holds must end all the same.
-                () = sleep_until(due), if may_send && open => {
-                    due = None;
-                    let now = *gate.borrow();
-                    if let Gate::Open(epoch) = now {
-                        flying.push_back(send(Arc::clone(&self.shared), slot, Class::Drain, epoch, Vec::new()));
-                    }
-                    continue;
-                }
-                Some(op) = self.drain.recv(), if may_send => (vec![op], Class::Drain),
-                Some(op) = self.admit.recv(), if may_send => (vec![op], Class::Admit),
+                () = sleep_until(due), if !draining && open => (None, Class::Drain),
+                Some(op) = self.drain.recv(), if !draining => (Some(op), Class::Drain),
+                Some(op) = self.admit.recv(), if !admitting => (Some(op), Class::Admit),
             };
             let queue = match class {
                 Class::Admit => &mut self.admit,
                 Class::Drain => &mut self.drain,
             };
+            let timers = class == Class::Drain && (first.is_none() || due.is_some_and(|at| at <= Instant::now()));
+            let mut ops = Vec::from_iter(first);
             while ops.len() < BATCH
                 && let Ok(op) = queue.try_recv()
             {
@@ -261,7 +256,14 @@ impl Lane {
                     continue;
                 }
             };
-            flying.push_back(send(Arc::clone(&self.shared), slot, class, epoch, ops));
+            match class {
+                Class::Admit => admitting = true,
+                Class::Drain => draining = true,
+            }
+            if timers {
+                due = None;
+            }
+            flying.push_back(send(Arc::clone(&self.shared), slot, (class, timers), epoch, ops));
         }
     }
 
@@ -329,7 +331,7 @@ impl Lane {
     fn committed(&self, head: Place, now: i64, ops: Vec<Op>, answers: Vec<RawAnswer>) {
         let mut yes = Vec::new();
         let mut waiting = Vec::with_capacity(ops.len());
-        // The first answer is the lane's own tick when the batch had no ops.
+        // The lane's own tick has the last answer.
         for (op, raw) in ops.into_iter().zip(answers) {
             let Op { packed, answer, .. } = op;
             if raw.yes == 1 && raw.replayed.is_none() {
@@ -373,20 +375,22 @@ fn refuse(ops: Vec<Op>, trouble: &Trouble) {
     }
 }
 
+/// Comes back at once when the time is over: tokio's timers are late by up to a millisecond, in which a queue may have filled again.
 async fn sleep_until(due: Due) {
     match due {
+        Some(at) if at <= Instant::now() => {}
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
 
-/// Sends a batch; one without ops is the lane's own `tick`.
-async fn send(shared: Arc<Shared>, slot: usize, class: Class, epoch: i64, ops: Vec<Op>) -> Landed {
+/// Sends a batch, with the lane's own `tick` after its ops where timers are due.
+async fn send(shared: Arc<Shared>, slot: usize, (class, timers): (Class, bool), epoch: i64, ops: Vec<Op>) -> Landed {
     let script = shared.program.script(class);
     let header = header(epoch, &shared.clock);
     let mut args: Vec<&[u8]> = vec![&header];
     args.extend(ops.iter().map(|op| op.packed.as_slice()));
-    if ops.is_empty() {
+    if timers {
         args.push(TICK);
     }
     let reply = call(&shared, slot, script, &args).await;

@@ -59,11 +59,11 @@ impl Cashier {
         const RESET: &str = "UPDATE refunds SET state = 'pending', attempts = 0, failures = 0, next_attempt_at = $1 WHERE refund_no = $2 AND state <> 'done'";
         const ONE: &str = "SELECT refund_no, order_id, transaction_id, amount_fen, attempts, failures, next_attempt_at FROM refunds \
                            WHERE refund_no = $1 AND state = 'pending' AND provider = $2";
+        let (now, paused) = (self.clock.now(), self.pauses(Call::Refund).await?);
         // Nobody else's for a moment: taken by the worker just now, it would be under way and not tried here.
-        execute!(&self.store, RESET, self.clock.now().plus_seconds(LEASE), refund_no)?;
-        if let Some(row) = fetch_optional!(&self.store, Row, ONE, refund_no, self.provider.name())?
-            && !self.pauses(Call::Refund).await?
-        {
+        let due = if paused { now } else { now.plus_seconds(LEASE) };
+        execute!(&self.store, RESET, due, refund_no)?;
+        if !paused && let Some(row) = fetch_optional!(&self.store, Row, ONE, refund_no, self.provider.name())? {
             self.try_refund(&row).await?;
         }
         Ok(())

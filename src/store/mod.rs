@@ -119,12 +119,13 @@ impl Store {
             .busy_timeout(PATIENCE)
             .foreign_keys(true)
             .pragma("journal_size_limit", WAL_KEPT)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .pragma("temp_store", "MEMORY");
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         // A connection to a file does not go stale: no ping, no end of life.
         let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+        // What a statement may have to undo stays in memory: else each that writes much makes a file for it, and deletes it.
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("temp_store", "MEMORY");
         // The writer first: it makes the file and switches it to WAL.
-        let write = pool().max_connections(1).connect_with(options.clone().pragma("cache_size", WRITER_CACHE)).await?;
+        let write = pool().max_connections(1).connect_with(writing).await?;
         let read = pool().max_connections(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self::Sqlite { read, write })
     }

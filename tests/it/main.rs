@@ -6,6 +6,7 @@ mod browser;
 mod chain_model;
 mod faults;
 mod http;
+mod lanes;
 mod layers;
 mod ledger;
 mod model;

@@ -129,9 +129,9 @@ impl Liebian {
 
     /// A counter of the server's.
     pub async fn counter(&self, name: &str) -> Outcome<f64> {
-        let figures = self.http.get(format!("{}/metrics", self.server.base)).send().await?.text().await?;
+        let figures = self.http.get(format!("{}/metrics", self.server.base)).send().await?.error_for_status()?.text().await?;
         let value = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(Ok(0.0), |value| Ok(value.parse()?))
+        Ok(value.ok_or_else(|| format!("no figure {name}"))?.parse()?)
     }
 
     /// An operator's POST.
