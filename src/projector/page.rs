@@ -57,8 +57,6 @@ pub struct Tail {
     ahead: Ahead,
     next: Option<Page>,
     size: i64,
-    /// The last page was not the end of the log.
-    more: bool,
 }
 
 /// Entries that are read and not yet in a page.
@@ -75,7 +73,7 @@ impl Tail {
     #[must_use]
     pub fn new(campaign: CampaignId, cursor: Cursor) -> Self {
         let ahead = Ahead { entries: VecDeque::new(), end: (cursor.seq, cursor.hash.clone()), more: true };
-        Self { campaign, cursor, parked: None, ahead, next: None, size: LEAST, more: false }
+        Self { campaign, cursor, parked: None, ahead, next: None, size: LEAST }
     }
 
     /// The same with pages of at most so many ops, one entry at least.
@@ -90,10 +88,10 @@ impl Tail {
         &self.cursor
     }
 
-    /// Whether there was more in the log than the last page took.
+    /// After a step: whether there was more in the log than it took.
     #[must_use]
-    pub const fn has_more(&self) -> bool {
-        self.more
+    pub fn has_more(&self) -> bool {
+        self.next.is_some() || self.ahead.more || !self.ahead.entries.is_empty()
     }
 
     /// Brings SQL up to the end of the log.
@@ -130,7 +128,6 @@ impl Tail {
             // It was made in the belief that nothing more is parked; or it could not be read, which the next step will tell.
             Ok(_) | Err(_) => self.forget(),
         }
-        self.more = self.next.is_some() || self.ahead.more || !self.ahead.entries.is_empty();
         self.adapt(moved.took);
         metrics::counter!("liebian_projected_entries_total").increment(u64::try_from(entries.len()).unwrap_or_default());
         Ok(entries.len())
@@ -144,7 +141,7 @@ impl Tail {
     fn adapt(&mut self, took: Duration) {
         if took > GOAL {
             self.size = (self.size / 2).max(LEAST);
-        } else if took < GOAL / 2 && self.more {
+        } else if took < GOAL / 2 && self.has_more() {
             self.size = (self.size * 2).min(MOST);
         }
     }

@@ -22,7 +22,7 @@ const CROWD: usize = 400;
 /// Keeps Redis for some ms. Meanwhile the queues fill: whenever a batch comes back, more than another waits.
 const SLOWLY: &str = "local n = 0 for i = 1, 1000000 do n = n + i end return n";
 
-/// A campaign that its lane serves.
+/// A campaign whose lane has its hands full with ops of one class, and in it `orderone` of `userone`, which waits for its payment.
 struct Busy {
     _redis: Redis,
     engine: Arc<Engine>,
@@ -33,8 +33,8 @@ struct Busy {
 }
 
 impl Busy {
-    /// With holds of so many ms.
-    async fn start(payment_ttl: i64) -> Self {
+    /// With ops of this class, and holds of so many ms.
+    async fn with(class: Class, payment_ttl: i64) -> Self {
         let redis = Redis::start().await;
         let engine = engine(&redis.url());
         let id = Campaign::fresh(&engine).await.id;
@@ -51,9 +51,11 @@ impl Busy {
                 slow.redis().command::<i64>("EVAL", &[SLOWLY.as_bytes(), b"0"]).await.expect("slowness");
             }
         });
-        let busy = Self { _redis: redis, engine, id, noise, heard: Arc::default() };
+        let mut busy = Self { _redis: redis, engine, id, noise, heard: Arc::default() };
         let stock = vec![("cherry".to_owned(), 1000), ("plum".to_owned(), 1000)];
         busy.submit(Class::Drain, Op::Publish { definition: rules, stock }).await.expect("it is published");
+        busy.open("one").await.expect("a seat");
+        busy.keep_busy(class).await;
         busy
     }
 
@@ -80,7 +82,6 @@ impl Busy {
             Class::Drain => Op::Cancel { order: "none".to_owned(), user: "nobody".to_owned() },
         };
         let (engine, id, heard) = (Arc::clone(&self.engine), self.id, Arc::clone(&self.heard));
-        let before = heard.load(Ordering::Relaxed);
         self.noise.spawn(async move {
             let one = async |_| {
                 loop {
@@ -91,7 +92,7 @@ impl Busy {
             };
             let _never: Vec<()> = join_all((0..CROWD).map(one)).await;
         });
-        while self.heard.load(Ordering::Relaxed) < before + CROWD {
+        while self.heard.load(Ordering::Relaxed) < CROWD {
             tokio::task::yield_now().await;
         }
     }
@@ -113,9 +114,7 @@ impl Busy {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holds_end_while_ops_keep_coming() {
     for class in [Class::Admit, Class::Drain] {
-        let mut busy = Busy::start(1000).await;
-        busy.open("one").await.expect("a seat");
-        busy.keep_busy(class).await;
+        let mut busy = Busy::with(class, 1000).await;
         let end = async { while busy.state("orderone").await != State::Released {} };
         timeout(Duration::from_secs(4), end).await.unwrap_or_else(|_late| panic!("the hold of a second stands after four: {class:?}"));
         busy.hush();
@@ -125,9 +124,7 @@ async fn holds_end_while_ops_keep_coming() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_class_waits_for_the_other() {
     for class in [Class::Admit, Class::Drain] {
-        let mut busy = Busy::start(900_000).await;
-        busy.open("one").await.expect("a seat");
-        busy.keep_busy(class).await;
+        let mut busy = Busy::with(class, 900_000).await;
         let other = async {
             match class {
                 Class::Admit => busy.submit(Class::Drain, Op::Cancel { order: "orderone".to_owned(), user: "userone".to_owned() }).await,
