@@ -21,7 +21,7 @@ pub fn all(cfg: &mut ServiceConfig) {
 
 fn shopper(cfg: &mut ServiceConfig) {
     cfg.service(storefront::list).service(storefront::read);
-    cfg.service(rooms::joinable).service(rooms::open).service(rooms::join).service(solo::order);
+    cfg.service(rooms::open).service(rooms::joinable).service(rooms::join).service(solo::order);
     cfg.service(live_rooms::read).service(live_rooms::live);
     cfg.service(chains::start).service(chains::cut).service(chains::order).service(chains::proof).service(chains::mine);
     cfg.service(live_chains::read).service(live_chains::live);

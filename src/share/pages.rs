@@ -151,13 +151,17 @@ impl Pages {
         if let Some((_, page)) = self.rendered.find(&wanted, fresh) {
             return Ok(page);
         }
-        // Garbage takes no place.
-        if !wanted.token.is_ours(&app.secrets) {
-            return Err(Code::ShareInvalid.into());
-        }
-        let wanted = Wanted { asked: self.known(app, wanted).await?, ..wanted };
-        let (_, page) = self.rendered.get(wanted, fresh, async || self.make(app, wanted).await).await?;
-        Ok(page)
+        // Boxed: who finds a page need not carry about what making one takes.
+        Box::pin(async {
+            // Garbage takes no place.
+            if !wanted.token.is_ours(&app.secrets) {
+                return Err(Code::ShareInvalid.into());
+            }
+            let wanted = Wanted { asked: self.known(app, wanted).await?, ..wanted };
+            let (_, page) = self.rendered.get(wanted, fresh, async || self.make(app, wanted).await).await?;
+            Ok(page)
+        })
+        .await
     }
 
     /// What is asked for, without a room that the campaign does not have: no page is made and kept for each room that somebody thinks up.

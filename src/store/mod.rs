@@ -166,12 +166,13 @@ impl Store {
         }
     }
 
-    /// A connection for a reading macro.
+    /// A connection for a reading macro. Waiting for one is boxed: it is two and a half kilobytes, which every handler that may ask SQL
+    /// would carry about, and be moved with, at each request.
     #[doc(hidden)]
     pub async fn lease_reader(&self) -> Result<Lease<'static>, StoreError> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Lease::Sqlite(Leased::<Sqlite>::pooled(read.acquire().await?)),
-            Self::Postgres(pool) => Lease::Postgres(Leased::<Postgres>::pooled(pool.acquire().await?)),
+            Self::Sqlite { read, .. } => Lease::Sqlite(Leased::<Sqlite>::pooled(Box::pin(read.acquire()).await?)),
+            Self::Postgres(pool) => Lease::Postgres(Leased::<Postgres>::pooled(Box::pin(pool.acquire()).await?)),
         })
     }
 
@@ -179,8 +180,8 @@ impl Store {
     #[doc(hidden)]
     pub async fn lease_writer(&self) -> Result<Lease<'static>, StoreError> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Lease::Sqlite(Leased::<Sqlite>::pooled(write.acquire().await?)),
-            Self::Postgres(pool) => Lease::Postgres(Leased::<Postgres>::pooled(pool.acquire().await?)),
+            Self::Sqlite { write, .. } => Lease::Sqlite(Leased::<Sqlite>::pooled(Box::pin(write.acquire()).await?)),
+            Self::Postgres(pool) => Lease::Postgres(Leased::<Postgres>::pooled(Box::pin(pool.acquire()).await?)),
         })
     }
 }

@@ -21,7 +21,6 @@ use crate::id::{UserId, WithdrawalId};
 use crate::operator::audit::{Change, audit};
 use crate::operator::reason;
 use crate::order::provider::SHOP;
-use crate::order::refunds::LEASE;
 use crate::store::{StoreError, Tx};
 
 /// Which withdrawals to list.
@@ -144,9 +143,8 @@ pub async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let now = app.clock.now();
-    let times = (now, now.plus_seconds(LEASE));
     let note = ("withdrawal.retry", json!({"state": State::Approved}));
-    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), times).await).await? {
+    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), now).await).await? {
         app.payer.look(id.0).await?;
     }
     settled(&app, id.0, |record| match record.withdrawal.state {

@@ -72,7 +72,7 @@ impl Payer {
     /// # Errors
     /// Those of the database.
     pub async fn look(&self, id: WithdrawalId) -> Result<(), StoreError> {
-        // Nobody else's for a moment: taken by the worker just now, it would be under way and not asked after here.
+        // Taken by the worker a moment ago or not, it is asked after here: the same payout is paid once, however often it is asked for.
         const HOLD: &str =
             "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user') AND provider = $3";
         const ONE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
