@@ -14,9 +14,9 @@ use crate::http::csv::{self, Table, WantsCsv};
 use crate::http::extract::{Id, Query};
 use crate::http::page::{Filters, List, Page, id_or_any};
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, OrderId, RoomId, UserId};
+use crate::id::{CampaignId, RoomId, UserId};
 use crate::money::Fen;
-use crate::store::{StoreError, fetch_all};
+use crate::store::fetch_all;
 
 /// A room as operators see it: the shopper's fields, and who leads it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -49,8 +49,7 @@ struct Row {
     seats_taken: i64,
     seats_paid: i64,
     units_kept: i64,
-    leader_order_id: Option<OrderId>,
-    leader_user_id: Option<UserId>,
+    members: String,
     price_fen: Fen,
     tiers: Option<String>,
     accept_from: Option<i64>,
@@ -58,14 +57,6 @@ struct Row {
     created_at: UnixMs,
     updated_at: UnixMs,
     version: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct Seat {
-    id: OrderId,
-    room_id: RoomId,
-    user_id: UserId,
-    state: String,
 }
 
 /// What an operator's list of rooms shows as CSV.
@@ -105,7 +96,7 @@ pub async fn list(
     page: Page,
     csv: WantsCsv,
 ) -> Result<HttpResponse, Problem> {
-    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, units_kept, leader_order_id, leader_user_id, price_fen, tiers, accept_from, \
+    const LIST: &str = "SELECT id, sku, state, size, seats_taken, seats_paid, units_kept, members, price_fen, tiers, accept_from, \
                         expires_at, created_at, updated_at, version FROM rooms WHERE campaign_id = $1 AND ($2 = '' OR state = $2) AND ($3 = '' OR sku = $3) \
                         AND ($4 = '' OR id IN (SELECT room_id FROM orders WHERE user_id = $4)) AND ($5 = '' OR id = $5) \
                         AND created_at >= $6 AND created_at < $7 AND (created_at, id) < ($8, $9) ORDER BY created_at DESC, id DESC LIMIT $10";
@@ -126,28 +117,22 @@ pub async fn list(
     csv::answer(csv, &page, Table { name: "rooms", columns: COLUMNS, place }, rows).await
 }
 
-/// The rooms with their seats, names masked.
+/// The rooms with their members, names masked.
 async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> {
-    let seats = seats(app, &rows).await?;
-    let users: Vec<UserId> = seats.iter().map(|seat| seat.user_id).collect();
+    let seats: Result<Vec<Vec<(UserId, bool)>>, _> = rows.iter().map(|row| serde_json::from_str(&row.members)).collect();
+    let seats = seats.map_err(|error| Problem::defect(&error))?;
+    let users: Vec<UserId> = seats.iter().flatten().map(|(user, _)| *user).collect();
     let names = app.names.of(&app.store, &users).await?;
     let name = |user: UserId| names.get(&user).cloned().unwrap_or_default();
-    let record = |row: Row| {
+    let record = |(row, seats): (Row, Vec<(UserId, bool)>)| {
         let state: State = serde_json::from_value(row.state.into()).map_err(|error| Problem::defect(&error))?;
         let ladder: Vec<TierRow> = serde_json::from_str(row.tiers.as_deref().unwrap_or("[]")).map_err(|error| Problem::defect(&error))?;
         let tiers = tiers(row.size, row.price_fen.get(), &ladder);
         let reached = tiers.iter().rev().find(|tier| tier.size <= row.seats_paid).map_or(row.price_fen, |tier| tier.price_fen);
-        let mut members: Vec<MemberView> = seats
-            .iter()
-            .filter(|seat| seat.room_id == row.id)
-            .map(|seat| MemberView {
-                name: name(seat.user_id),
-                leader: Some(seat.id) == row.leader_order_id,
-                paid: !["held", "closing"].contains(&seat.state.as_str()),
-                you: false,
-            })
-            .collect();
-        members.sort_by_key(|member| !member.leader);
+        // Who leads stands first.
+        let leader = seats.first().map(|(user, _)| *user);
+        let member = |(place, (user, paid)): (usize, (UserId, bool))| MemberView { name: name(user), leader: place == 0, paid, you: false };
+        let members = seats.into_iter().enumerate().map(member).collect();
         Ok(RoomRecord {
             room: RoomView {
                 id: row.id,
@@ -159,7 +144,7 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 seats_paid: row.seats_paid,
                 seats_left: row.size - row.seats_taken,
                 units_kept: row.units_kept,
-                leader: row.leader_user_id.map(name).unwrap_or_default(),
+                leader: leader.map(name).unwrap_or_default(),
                 members,
                 price_fen: row.price_fen,
                 tiers,
@@ -168,22 +153,11 @@ async fn records(app: &App, rows: Vec<Row>) -> Result<Vec<RoomRecord>, Problem> 
                 expires_at: row.expires_at,
                 you: None,
             },
-            user_id: row.leader_user_id,
+            user_id: leader,
             definition_version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
     };
-    rows.into_iter().map(record).collect()
-}
-
-/// The orders that hold or held a seat to the end in these rooms, in the order of joining.
-async fn seats(app: &App, rows: &[Row]) -> Result<Vec<Seat>, StoreError> {
-    const SEATS: &str = "SELECT id, room_id, user_id, state FROM orders WHERE room_id = $1 AND state <> 'released' \
-                         AND NOT (state IN ('refund_due', 'refunded') AND reason IN ('late_payment', 'newcomers_only')) ORDER BY created_at, id";
-    let mut seats = Vec::new();
-    for row in rows {
-        seats.extend(fetch_all!(&app.store, Seat, SEATS, row.id)?);
-    }
-    Ok(seats)
+    rows.into_iter().zip(seats).map(record).collect()
 }

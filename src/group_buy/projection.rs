@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use super::row::{RoomRow, State};
-use crate::id::{CampaignId, NotAnId, OrderId, RoomId, UserId};
+use super::row::{MemberRow, RoomRow, State};
+use crate::id::{CampaignId, NotAnId, RoomId, UserId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
 use crate::store::{BulkRows, StoreError, bulk_row};
 
@@ -23,8 +23,7 @@ bulk_row! {
         seats_taken: i64,
         seats_paid: i64,
         units_kept: i64,
-        leader_order_id: Option<OrderId>,
-        leader_user_id: Option<UserId>,
+        members: String,
         price_fen: i64,
         tiers: Option<String>,
         accept_from: Option<i64>,
@@ -41,7 +40,7 @@ static ROOMS: LazyLock<BulkRows<Room>> = LazyLock::new(|| {
         "rooms",
         "ON CONFLICT (id) DO UPDATE SET state = excluded.state, seats_taken = excluded.seats_taken, seats_paid = excluded.seats_paid, \
          units_kept = excluded.units_kept, \
-         leader_order_id = excluded.leader_order_id, leader_user_id = excluded.leader_user_id, price_fen = excluded.price_fen, \
+         members = excluded.members, price_fen = excluded.price_fen, \
          expires_at = excluded.expires_at, updated_at = excluded.updated_at, seq = excluded.seq WHERE excluded.seq > rooms.seq",
     )
 });
@@ -73,8 +72,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         seats_taken: room.taken(),
         seats_paid: room.paid(),
         units_kept: room.kept(),
-        leader_order_id: OrderId::from_hot(campaign, &room.leader).ok(),
-        leader_user_id: room.leader_user().map(UserId::from_hot).transpose()?,
+        members: json!(room.members.iter().map(member).collect::<Result<Vec<_>, _>>()?).to_string(),
         price_fen: room.price,
         tiers: (!room.tiers.is_empty()).then(|| json!(room.tiers).to_string()),
         accept_from: (room.accept_from > 0).then_some(room.accept_from),
@@ -85,4 +83,9 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         version: room.version,
         sku: room.sku,
     })
+}
+
+/// A seat as column `members` has it: whose it is, and whether it is paid.
+fn member(seat: &MemberRow) -> Result<(UserId, bool), NotAnId> {
+    Ok((UserId::from_hot(&seat.0)?, seat.2 == 1))
 }

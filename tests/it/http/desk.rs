@@ -108,6 +108,35 @@ served! {
         }
     }
 
+    async fn operators_see_of_a_room_what_shoppers_see(app: &mut TestApp) {
+        let campaign = app.publish_whole(&with(3, 50, &json!({}))).await;
+        let (_, formed) = app.opened_and_paid(&campaign).await;
+        for _ in 0..2 {
+            app.joined_and_paid(&formed.room).await;
+        }
+        let (_, failed) = app.opened_and_paid(&campaign).await;
+        app.joined_and_paid(&failed.room).await;
+        app.advance(86_400).await;
+        let (_, open) = app.opened_and_paid(&campaign).await;
+        app.joined(&open.room).await;
+        let (leader, left) = app.opened(&campaign).await;
+        app.joined(&left.room).await;
+        app.post(&format!("/v1/orders/{}/cancel", left.order)).by(&leader).await.expect(200);
+        app.wait_until_projected().await;
+        let items = app.get(&format!("/operator/v1/campaigns/{campaign}/rooms")).admin().await.expect(200).json["items"].clone();
+        let mut seen = Vec::new();
+        for item in items.as_array().unwrap() {
+            let room = app.get(&format!("/v1/rooms/{}", item["id"].as_str().unwrap())).await.expect(200).json;
+            for member in ["state", "members", "leader", "seats_taken", "seats_paid", "seats_left", "units_kept", "price_fen", "final_price_fen"] {
+                assert_eq!(item[member], room[member], "{member} of {item}");
+            }
+            let paid: Vec<bool> = room["members"].as_array().unwrap().iter().map(|member| member["paid"] == true).collect();
+            seen.push((room["state"].as_str().unwrap().to_owned(), paid));
+        }
+        let expected = [("open", vec![false]), ("open", vec![true, false]), ("failed", vec![true; 2]), ("formed", vec![true; 3])];
+        assert_eq!(seen, expected.map(|(state, paid)| (state.to_owned(), paid)));
+    }
+
     async fn the_report_counts_what_happened(app: &mut TestApp) {
         let campaign = app.publish_whole(&with(2, 20, &json!({"rooms_opened_per_user": 5, "orders_per_user": 5}))).await;
         let before = app.publish(&json!({})).await;
