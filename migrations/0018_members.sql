@@ -4,8 +4,10 @@ ALTER TABLE rooms ADD COLUMN members TEXT NOT NULL DEFAULT '[]'; -- JSON, a list
 UPDATE rooms SET members = '[' || COALESCE((
     SELECT string_agg('["' || user_id || '",' || CASE WHEN state IN ('held', 'closing') THEN 'false' ELSE 'true' END || ']', ','
                       ORDER BY CASE WHEN id = rooms.leader_order_id THEN 0 ELSE 1 END, created_at, id)
-    FROM orders WHERE room_id = rooms.id AND state <> 'released'
-        AND NOT (state IN ('refund_due', 'refunded') AND reason IN ('late_payment', 'newcomers_only'))), '') || ']';
+    FROM orders WHERE room_id = rooms.id AND CASE rooms.state
+        WHEN 'open' THEN state IN ('held', 'closing', 'paid')
+        WHEN 'failed' THEN reason = 'room_failed'
+        ELSE state <> 'released' AND (reason IS NULL OR reason NOT IN ('late_payment', 'newcomers_only')) END), '') || ']';
 DROP INDEX orders_by_room;
 ALTER TABLE rooms DROP COLUMN leader_order_id;
 ALTER TABLE rooms DROP COLUMN leader_user_id;

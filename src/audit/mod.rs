@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::bargain::row::ChainRow;
 use crate::hot::{Engine, Place, Program};
 use crate::http::problem::Problem;
-use crate::id::{CampaignId, ChainId, OrderId};
+use crate::id::{CampaignId, ChainId, OrderId, UserId};
 use crate::money::Fen;
 use crate::order::errands::refund_no;
 use crate::order::row::OrderRow;
@@ -210,20 +210,22 @@ async fn sql_orders(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<
 
 /// SQL's rooms say what the log says.
 async fn sql_rooms(store: &Store, campaign: CampaignId, fold: &Fold) -> Result<Suspects, StoreError> {
-    const ROOMS: &str = "SELECT id, state, seats_taken, seats_paid FROM rooms WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    const ROOMS: &str =
+        "SELECT id, state, seats_taken, seats_paid, members FROM rooms WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     let (mut found, mut after) = (Suspects::new("sql_rooms_equal_log", "rooms"), String::new());
     loop {
-        let rows = fetch_all!(store, (String, String, i64, i64), ROOMS, campaign, &after, PAGE)?;
+        let rows = fetch_all!(store, (String, String, i64, i64, String), ROOMS, campaign, &after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after.clone_from(&last.0);
         found.count += rows.len();
-        for (id, state, taken, paid) in rows {
+        for (id, state, taken, paid, members) in rows {
+            let members = serde_json::from_str::<Vec<(UserId, bool)>>(&members).ok();
             let hot = id.parse::<crate::id::RoomId>().map(|id| id.hot().to_owned()).unwrap_or_default();
             let told = fold.row::<crate::group_buy::row::RoomRow>("rooms", &hot).map(|row| {
                 let state = serde_json::to_value(row.state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
-                (state, row.taken(), row.paid())
+                (state, row.taken(), row.paid(), row.seats().ok())
             });
-            if told != Some((state, taken, paid)) {
+            if told != Some((state, taken, paid, members)) {
                 found.differs(&hot, format!("{id} differs"));
             }
         }

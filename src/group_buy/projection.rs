@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use super::row::{MemberRow, RoomRow, State};
-use crate::id::{CampaignId, NotAnId, RoomId, UserId};
+use super::row::{RoomRow, State};
+use crate::id::{CampaignId, NotAnId, RoomId};
 use crate::projector::{Batch, Projection, Statements, batch, unreadable};
 use crate::store::{BulkRows, StoreError, bulk_row};
 
@@ -72,7 +72,7 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         seats_taken: room.taken(),
         seats_paid: room.paid(),
         units_kept: room.kept(),
-        members: json!(room.members.iter().map(member).collect::<Result<Vec<_>, _>>()?).to_string(),
+        members: json!(room.seats()?).to_string(),
         price_fen: room.price,
         tiers: (!room.tiers.is_empty()).then(|| json!(room.tiers).to_string()),
         accept_from: (room.accept_from > 0).then_some(room.accept_from),
@@ -83,9 +83,4 @@ fn sql(campaign: CampaignId, row: &batch::Row<'_>, room: RoomRow) -> Result<Room
         version: room.version,
         sku: room.sku,
     })
-}
-
-/// A seat as column `members` has it: whose it is, and whether it is paid.
-fn member(seat: &MemberRow) -> Result<(UserId, bool), NotAnId> {
-    Ok((UserId::from_hot(&seat.0)?, seat.2 == 1))
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hot::row::{Layout, NotARow, Row, numbered};
+use crate::id::{NotAnId, UserId};
 
 /// Where a room stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -97,6 +98,14 @@ impl Row for RoomRow {
 }
 
 impl RoomRow {
+    /// Whose the seats are, and whether each is paid; who leads stands first.
+    ///
+    /// # Errors
+    /// When a member's id is none.
+    pub fn seats(&self) -> Result<Vec<(UserId, bool)>, NotAnId> {
+        self.members.iter().map(|seat| Ok((UserId::from_hot(&seat.0)?, seat.2 == 1))).collect()
+    }
+
     /// Seats taken.
     #[must_use]
     pub fn taken(&self) -> i64 {

@@ -70,6 +70,7 @@ pub async fn list(
     };
     existing(&app, id.0).await?;
     app.projector.caught_up(id.0).await;
+    let filter = filter.narrowed(&app.store).await?;
     let place = |row: &OrderRecord| (row.order.created_at.get(), row.order.id.to_string());
     let rows = move |(before, order): (i64, String), fetch| {
         let (app, filter) = (app.clone(), filter.clone());

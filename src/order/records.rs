@@ -162,16 +162,21 @@ macro_rules! list_by {
 }
 
 impl Filter {
+    /// Narrowed to the time in which the room's orders were placed, since there is no index of them: each changed the room.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn narrowed(self, store: &Store) -> Result<Self, StoreError> {
+        const SPAN: &str = "SELECT created_at, updated_at FROM rooms WHERE id = $1";
+        let span = if self.room.is_empty() { None } else { fetch_optional!(store, (i64, i64), SPAN, &self.room)? };
+        let Some((opened_at, changed_at)) = span else { return Ok(self) };
+        Ok(Self { from: self.from.max(opened_at), to: self.to.min(changed_at.saturating_add(1)), ..self })
+    }
+
     /// The statement whose index leaves the fewest rows to look at; `campaign_id || ''` is no column, so no index of it is taken. A state
-    /// alone has no index: the list goes through the campaign's newest orders.
+    /// or a room alone has no index: the list goes through the campaign's newest orders.
     const fn statement(&self) -> &'static str {
-        if !self.room.is_empty() {
-            list_by!("room_id = $5 AND campaign_id || '' = $1")
-        } else if !self.user.is_empty() {
-            list_by!("user_id = $4 AND campaign_id || '' = $1")
-        } else {
-            list_by!("campaign_id = $1")
-        }
+        if self.user.is_empty() { list_by!("campaign_id = $1") } else { list_by!("user_id = $4 AND campaign_id || '' = $1") }
     }
 }
 

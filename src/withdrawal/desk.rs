@@ -143,8 +143,9 @@ pub async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let now = app.clock.now();
+    let times = (now, app.payer.held_until(now).await?);
     let note = ("withdrawal.retry", json!({"state": State::Approved}));
-    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), now).await).await? {
+    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), times).await).await? {
         app.payer.look(id.0).await?;
     }
     settled(&app, id.0, |record| match record.withdrawal.state {

@@ -72,7 +72,7 @@ impl Payer {
     /// # Errors
     /// Those of the database.
     pub async fn look(&self, id: WithdrawalId) -> Result<(), StoreError> {
-        // Taken by the worker a moment ago or not, it is asked after here: the same payout is paid once, however often it is asked for.
+        // Nobody else's for a moment: taken by the worker just now, it would be under way and not asked after here.
         const HOLD: &str =
             "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user') AND provider = $3";
         const ONE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
@@ -86,6 +86,14 @@ impl Payer {
             self.pay_out(&row).await?;
         }
         Ok(())
+    }
+
+    /// Until when the worker leaves a withdrawal to a person who is about to try it: a moment, or not at all while calls pause.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn held_until(&self, now: UnixMs) -> Result<UnixMs, StoreError> {
+        Ok(if self.pauses().await? { now } else { now.plus_seconds(LEASE) })
     }
 
     async fn pauses(&self) -> Result<bool, StoreError> {

@@ -116,14 +116,15 @@ pub async fn approve(tx: &mut Tx, id: WithdrawalId, provider: &str, by: &str, no
     Ok(execute!(tx, APPROVE, provider, by, now, id)? == 1)
 }
 
-/// What is being paid out by `provider`, or is stuck there, gets all its tries again, the first now. Answers whether it can be tried.
+/// What is being paid out by `provider`, or is stuck there, gets all its tries again; the worker leaves the first to the caller until `held`.
+/// Answers whether it can be tried.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn retry(tx: &mut Tx, id: WithdrawalId, provider: &str, now: UnixMs) -> Result<bool, StoreError> {
+pub async fn retry(tx: &mut Tx, id: WithdrawalId, provider: &str, (now, held): (UnixMs, UnixMs)) -> Result<bool, StoreError> {
     const RETRY: &str = "UPDATE withdrawals SET state = CASE WHEN state = 'stuck' THEN 'approved' ELSE state END, attempts = 0, \
-                         failures = 0, next_attempt_at = $1, updated_at = $1 WHERE id = $2 AND provider = $3 AND state IN ('approved', 'awaiting_user', 'stuck')";
-    Ok(execute!(tx, RETRY, now, id, provider)? == 1)
+                         failures = 0, next_attempt_at = $1, updated_at = $2 WHERE id = $3 AND provider = $4 AND state IN ('approved', 'awaiting_user', 'stuck')";
+    Ok(execute!(tx, RETRY, held, now, id, provider)? == 1)
 }
 
 /// A person of the shop paid out what is in a person's hands since `provider` does not. Answers whether it was such a one.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use liebian::store::{execute, fetch_one};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, TestApp, served, with};
@@ -82,8 +83,13 @@ served! {
         let standing = app.post("/v1/shares").by(&ada).json(share(&seat.room)).await.expect(201).at("/token");
         let gone = app.post("/v1/shares").by(&bob).json(share(&seat.room)).await.expect(201).at("/token");
         app.delete(&format!("/v1/shares/{gone}")).by(&bob).await.expect(204);
+        app.advance(1).await;
+        let (eve, third) = app.joined(&seat.room).await;
+        app.post(&format!("/v1/orders/{}/cancel", third.order)).by(&eve).await.expect(200);
         app.wait_until_projected().await;
         for (list, query, expected) in [
+            ("orders", format!("room_id={}&state=released", seat.room), vec![&third.order]),
+            ("orders", format!("room_id={}&state=awaiting_payment", seat.room), vec![&second.order]),
             ("orders", format!("user_id={}", bob.user_id), vec![&second.order]),
             ("orders", format!("room_id={}", elsewhere.room), vec![]),
             ("orders", format!("room_id={}&state=paid", seat.room), vec![&seat.order]),
@@ -135,6 +141,15 @@ served! {
         }
         let expected = [("open", vec![false]), ("open", vec![true, false]), ("failed", vec![true; 2]), ("formed", vec![true; 3])];
         assert_eq!(seen, expected.map(|(state, paid)| (state.to_owned(), paid)));
+        // SQL alone says it, so the audit looks there.
+        let (truth,) = fetch_one!(app.store(), (String,), "SELECT members FROM rooms WHERE state = 'formed'").unwrap();
+        let lie = truth.replacen("true", "false", 1);
+        for (members, wrong) in [(lie, vec!["sql_rooms_equal_log"]), (truth, vec![])] {
+            execute!(app.store(), "UPDATE rooms SET members = $1 WHERE state = 'formed'", members).unwrap();
+            let report = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
+            let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+            assert_eq!(failed.map(|check| check["name"].as_str().unwrap()).collect::<Vec<_>>(), wrong);
+        }
     }
 
     async fn the_report_counts_what_happened(app: &mut TestApp) {

@@ -1,7 +1,7 @@
 //! Money on its way out: what neither operators nor races nor late answers may do to it.
 
 use futures_util::future::join_all;
-use liebian::store::fetch_all;
+use liebian::store::{fetch_all, fetch_one};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Db, Request, Second, Setup, Shopper, TestApp, served, within};
@@ -111,6 +111,8 @@ served! {
         app.spoil(&json!({"payout": "fail", "times": 0})).await;
         let after = decide(app, &ids[3], "retry").admin().await.expect(200);
         assert_eq!((after.at("/state"), paid_out(app).await), ("approved".to_owned(), (0, 0)));
+        let due = fetch_one!(app.store(), (i64, i64), "SELECT next_attempt_at, updated_at FROM withdrawals WHERE id = $1", &ids[3]).unwrap();
+        assert_eq!(due.0, due.1, "it is its turn as soon as calls are made again");
         assert!(paused().await);
         for id in ids {
             app.until_withdrawal(&id, "done").await;
