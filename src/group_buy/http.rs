@@ -315,8 +315,6 @@ pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: 
         paid: *paid == 1,
         you: is_you(user),
     };
-    let mut members: Vec<MemberView> = room.members.iter().map(member).collect();
-    members.sort_by_key(|member| !member.leader);
     RoomView {
         id,
         campaign_id: id.campaign(),
@@ -328,7 +326,7 @@ pub(super) fn view_with(id: RoomId, room: &RoomRow, you: Option<UserId>, names: 
         seats_left: room.size - room.taken(),
         units_kept: room.kept(),
         leader: room.leader_user().map(name).unwrap_or_default(),
-        members,
+        members: room.members.iter().map(member).collect(),
         price_fen: Fen::new(room.price),
         tiers: tiers(room.size, room.price, &room.tiers),
         accept_from: (room.accept_from > 0).then_some(room.accept_from),

@@ -145,7 +145,7 @@ impl RoomRow {
     /// The user who leads, if anybody does.
     #[must_use]
     pub fn leader_user(&self) -> Option<&str> {
-        self.members.iter().find(|member| member.1 == self.leader).map(|member| member.0.as_str())
+        self.members.first().map(|member| member.0.as_str())
     }
 
     /// The order of a user's seat.

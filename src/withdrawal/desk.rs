@@ -143,10 +143,11 @@ pub async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let Nothing {} = body.0;
     let now = app.clock.now();
-    let times = (now, app.payer.held_until(now).await?);
+    let held = app.payer.held_until(now).await?;
+    let times = (now, held.unwrap_or(now));
     let note = ("withdrawal.retry", json!({"state": State::Approved}));
-    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), times).await).await? {
-        app.payer.look(id.0).await?;
+    if act(&app, id.0, &operator.key.id, note, async |tx| steps::retry(tx, id.0, payer(&app), times).await).await? && held.is_some() {
+        app.payer.look_at_held(id.0).await?;
     }
     settled(&app, id.0, |record| match record.withdrawal.state {
         State::Pending | State::Returned => false,

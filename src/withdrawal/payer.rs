@@ -75,25 +75,34 @@ impl Payer {
         // Nobody else's for a moment: taken by the worker just now, it would be under way and not asked after here.
         const HOLD: &str =
             "UPDATE withdrawals SET next_attempt_at = $1 WHERE id = $2 AND state IN ('approved', 'awaiting_user') AND provider = $3";
+        if let Some(held) = self.held_until(self.clock.now()).await?
+            && execute!(&self.store, HOLD, held, id, self.provider.name())? == 1
+        {
+            self.look_at_held(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Likewise, after one that the caller holds already.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn look_at_held(&self, id: WithdrawalId) -> Result<(), StoreError> {
         const ONE: &str = "SELECT id, user_id, amount_fen, attempts, failures, next_attempt_at FROM withdrawals \
                            WHERE id = $1 AND state IN ('approved', 'awaiting_user') AND provider = $2";
-        let ours = self.provider.name();
-        if ours != SHOP
-            && !self.pauses().await?
-            && execute!(&self.store, HOLD, self.clock.now().plus_seconds(LEASE), id, ours)? == 1
-            && let Some(row) = fetch_optional!(&self.store, Row, ONE, id, ours)?
-        {
+        if let Some(row) = fetch_optional!(&self.store, Row, ONE, id, self.provider.name())? {
             self.pay_out(&row).await?;
         }
         Ok(())
     }
 
-    /// Until when the worker leaves a withdrawal to a person who is about to try it: a moment, or not at all while calls pause.
+    /// Until when the worker leaves a withdrawal to a person who looks at it; `None` if nobody may: calls pause, or people pay out.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn held_until(&self, now: UnixMs) -> Result<UnixMs, StoreError> {
-        Ok(if self.pauses().await? { now } else { now.plus_seconds(LEASE) })
+    pub async fn held_until(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+        let may = self.provider.name() != SHOP && !self.pauses().await?;
+        Ok(may.then(|| now.plus_seconds(LEASE)))
     }
 
     async fn pauses(&self) -> Result<bool, StoreError> {

@@ -6,13 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, programme, served};
 
-/// The names of the checks that found something.
-async fn wrong(app: &TestApp, campaign: &str) -> Vec<String> {
-    let report = app.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
-    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
-    failed.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
-}
-
 async fn change(app: &TestApp, statements: &[String]) {
     for statement in statements {
         execute!(app.store(), sqlx::AssertSqlSafe(statement.clone())).unwrap();
@@ -119,17 +112,17 @@ served! {
         app.post(&format!("/operator/v1/withdrawals/{paid}/approve")).admin().await.expect(200);
         app.post(&format!("/operator/v1/withdrawals/{back}/reject")).admin().json(json!({"reason": "no"})).await.expect(200);
         app.until_withdrawal(&paid, "done").await;
-        assert_eq!(wrong(app, &campaign).await, Vec::<String>::new());
+        assert_eq!(app.audit_finds(&campaign).await, Vec::<String>::new());
         assert!(app.spawn(&["trial-balance"]).wait().unwrap().success());
 
         for Tampered { what, tamper, mend, found } in tampered(&line[1].user_id, &open) {
             change(app, &tamper).await;
-            assert_eq!(wrong(app, &campaign).await, found, "{what}");
+            assert_eq!(app.audit_finds(&campaign).await, found, "{what}");
             let trial = trial::of_all(app.store()).await.unwrap();
             assert!(trial.balances() && !trial.holds(), "{what}: {trial:?}");
             assert_eq!(app.spawn(&["trial-balance"]).wait().unwrap().code(), Some(1), "{what}");
             change(app, &mend).await;
-            assert_eq!(wrong(app, &campaign).await, Vec::<String>::new(), "{what}, mended");
+            assert_eq!(app.audit_finds(&campaign).await, Vec::<String>::new(), "{what}, mended");
         }
         let Value::Array(rewards) = app.get(&format!("/operator/v1/campaigns/{campaign}/rewards")).admin().await.expect(200).json["items"].take() else {
             panic!("a list")

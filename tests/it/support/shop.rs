@@ -241,6 +241,13 @@ impl TestApp {
         assert_eq!(report.json["ok"], true, "{}", report.text);
     }
 
+    /// The names of the checks of a campaign's audit that found something.
+    pub async fn audit_finds(&self, campaign: &str) -> Vec<String> {
+        let report = self.post(&format!("/operator/v1/campaigns/{campaign}/audit")).admin().await.expect(200).json;
+        let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        failed.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// A room as anybody sees it.
     pub async fn room(&self, room: &str) -> Value {
         self.get(&format!("/v1/rooms/{room}")).await.expect(200).json
